@@ -1,0 +1,1 @@
+"""One page of YAML in, a handful of short scripts out."""
