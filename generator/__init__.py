@@ -1,0 +1,1 @@
+"""Spec -> Plan -> files: accounting, rendering, and comparing with the disk."""

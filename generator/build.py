@@ -1,0 +1,38 @@
+"""Spec -> the text of every generated file: a pure function."""
+
+from types import SimpleNamespace
+
+from leangen.generator import lock
+from leangen.generator.plan import plan
+from leangen.generator.render import (
+    render_module,
+    render_script,
+    requirements,
+    requirements_file,
+)
+from leangen.generator.stages import select, stages_of
+from leangen.spec import Spec
+
+GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
+GITIGNORE = "__pycache__/\nartifacts/\n"
+
+
+def build(spec: Spec) -> dict[str, str]:
+    """Render all files of a spec, the lock last: name -> text."""
+    files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
+    decided = plan(spec).decisions
+    module = ""
+    for stage in sorted(stages_of(spec), key=lambda stage: stage.runs):
+        view = select(spec, stage.fields)
+        decisions = SimpleNamespace(**decided[stage.name])
+        if not stage.runs:
+            module = files[stage.script] = render_module(stage.name, view, decisions)
+            continue
+        code = render_script(stage.name, view, decisions, module)
+        needs = requirements(code, module)
+        files[stage.script] = code
+        files[f"requirements-{stage.name}.txt"] = requirements_file(needs, decisions)
+    for name, text in files.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+    return files | {lock.NAME: lock.format_lock(files)}

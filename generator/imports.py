@@ -1,0 +1,69 @@
+"""What a rendered script imports, read off the script itself."""
+
+import ast
+import builtins
+import symtable
+import sys
+from collections.abc import Iterator
+
+OWN_MODULES = {"model"}  # generated beside the scripts
+
+
+def unbound_names(code: str) -> set[str]:
+    """List the names that the code reads and that nothing in it, nor Python, provides."""
+    top, *inner = _scopes(symtable.symtable(code, "script", "exec"))
+    read = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    for scope in inner:
+        read |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
+    return read - bound - set(dir(builtins)) - {"__file__", "__name__"}
+
+
+def _scopes(scope: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield scope
+    for child in scope.get_children():
+        yield from _scopes(child)
+
+
+def select_imports(code: str, menu: str) -> str:
+    """Copy from the menu the imports that the code uses, in the menu's order and groups.
+
+    Raises NameError where the code uses a name that neither it nor the menu provides.
+    """
+    missing = unbound_names(code)
+    groups: list[list[str]] = [[]]
+    end = 0
+    for node in ast.parse(menu).body:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if node.lineno > end + 1:
+            groups.append([])  # a blank line of the menu parts two groups
+        end = node.end_lineno or node.lineno
+        node.names = [a for a in node.names if (a.asname or a.name) in missing]
+        missing -= {a.asname or a.name for a in node.names}
+        if node.names:
+            groups[-1].append(_format(node))
+    if missing:
+        raise NameError(f"no import provides {', '.join(sorted(missing))}")
+    return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def _format(node: ast.Import | ast.ImportFrom) -> str:
+    """Write an import as `ruff format` does: one name a line where one line is too long."""
+    line = ast.unparse(node)
+    if len(line) <= 88:
+        return line
+    source, _, names = line.partition(" import ")
+    inner = "".join(f"    {name},\n" for name in names.split(", "))
+    return f"{source} import (\n{inner})"
+
+
+def imported_modules(code: str) -> set[str]:
+    """Name the top-level modules outside the standard library that the code imports."""
+    roots = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            roots.add(node.module.partition(".")[0])
+    return roots - sys.stdlib_module_names

@@ -1,0 +1,85 @@
+"""The hardware that a spec may name, read from hardware.yaml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from leangen.spec.errors import LeangenError
+
+GIB = 1024**3
+DRIVER = 0.97  # of a card's memory is left by the driver and its context
+ECC = 15 / 16  # of GDDR is left when error correction keeps its bits there
+SHARED = 0.75  # of memory that the operating system uses too
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One machine; rates are peaks of dense arithmetic, a second.
+
+    `usable_bytes` is what a stage may take of `memory_bytes`; `bandwidth` is in
+    bytes a second; `flops_bf16` is 0 where there are no bf16 units.
+    """
+
+    id: str
+    name: str
+    kind: str
+    memory_bytes: int
+    usable_bytes: int
+    bandwidth: float
+    flops_float32: float
+    flops_bf16: float
+    source: str
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether training in bf16 works here."""
+        return self.flops_bf16 > 0
+
+
+@cache
+def catalogue() -> Mapping[str, Hardware]:
+    """Read every row of hardware.yaml, by id, in the order of the file."""
+    text = (Path(__file__).parent / "hardware.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    rows = yaml.load(text, Loader=loader)
+    return MappingProxyType({id: _hardware(id, row) for id, row in rows.items()})
+
+
+def hardware(id: str) -> Hardware:
+    """Look one machine up; raises LeangenError for an id that is not there."""
+    if id not in catalogue():
+        known = ", ".join(catalogue())
+        raise LeangenError.of(
+            f"{id!r} is not in the hardware catalogue",
+            remedy=f"choose one of {known}",
+            code="unknown-hardware",
+        )
+    return catalogue()[id]
+
+
+def _hardware(id: str, row: Mapping[str, Any]) -> Hardware:
+    """Turn a row's GiB, GB/s and TFLOPS into bytes and operations."""
+    memory = int(row["memory_gib"] * GIB)
+    return Hardware(
+        id=id,
+        name=row["name"],
+        kind=row["kind"],
+        memory_bytes=memory,
+        usable_bytes=int(memory * _share(row)),
+        bandwidth=row["bandwidth_gb_s"] * 1e9,
+        flops_float32=row["float32_tflops"] * 1e12,
+        flops_bf16=row.get("bf16_tflops", 0) * 1e12,
+        source=row["source"],
+    )
+
+
+def _share(row: Mapping[str, Any]) -> float:
+    """Tell what part of a row's nominal memory a stage may take."""
+    if row["kind"] == "cpu" or row.get("shared"):
+        return SHARED
+    return DRIVER * (ECC if row.get("ecc") else 1)

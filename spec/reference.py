@@ -1,0 +1,107 @@
+"""docs/spec.md from schema.json: `python -m leangen.spec.reference > docs/spec.md`."""
+
+import json
+from collections.abc import Iterator
+
+from leangen.spec.catalogue import Hardware, catalogue
+from leangen.spec.document import FieldPath, dotted
+from leangen.spec.scalars import write_quantity
+from leangen.spec.schema import Schema, properties, schema, types
+from leangen.spec.wording import expected
+
+INTRODUCTION = """\
+# The spec
+
+{description}
+This page is made from `spec/schema.json` by `python -m leangen.spec.reference`.
+
+A spec is one YAML file, read by the rules of YAML 1.2: `2:4` and `no` are texts, `1e-3`
+is a number. Every field is named once; a field that is not below is an error, and so
+are tags, a second document, control characters and more than 1 MiB. A first line lets
+editors complete and check it against what `leangen schema` prints:
+
+    # yaml-language-server: $schema=./leangen.schema.json
+
+Counts take k, M, B and T (powers of 1,000), lengths take k and M (powers of 1,024),
+memory takes KiB, MiB, GiB and TiB or kB, MB, GB and TB; all must come to whole numbers.
+"""
+
+
+def markdown(spec: Schema) -> str:
+    """Write the reference of a schema: a table a section, then the catalogue."""
+    tables = "\n".join(_sections(spec, ()))
+    introduction = INTRODUCTION.format(description=spec["description"])
+    return f"{introduction}\n{tables}\n{_hardware(list(catalogue().values()))}"
+
+
+def _sections(section: Schema, path: FieldPath) -> Iterator[str]:
+    """Write the table of a section, then those of the sections inside."""
+    title = f"`{dotted(path)}`" if path else "The whole"
+    about = f"{section['description']}\n\n" if path else ""
+    rows = (
+        _row(name, field, name in section.get("required", ()))
+        for name, field in properties(section).items()
+    )
+    head = "| field | allowed | default | what it is |\n|---|---|---|---|\n"
+    yield f"## {title}\n\n{about}{head}{''.join(rows)}"
+    for name, field in properties(section).items():
+        if types(field) == ("object",):
+            yield from _sections(field, (*path, name))
+
+
+def _row(name: str, field: Schema, required: bool) -> str:
+    section = types(field) == ("object",)
+    allowed = "a section" if section else _allowed(field)
+    default = "required" if required else _default(field)
+    return _line(f"`{name}`", allowed, default, field["description"])
+
+
+def _line(*cells: str) -> str:
+    """Write a row of a table; escapes what Markdown would read as its own."""
+    plain = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
+    return f"| {' | '.join(plain)} |\n"
+
+
+def _allowed(field: Schema) -> str:
+    """Say what a field takes; the catalogue has a table of its own."""
+    if "x-catalogue" in field:
+        table = field["x-catalogue"]
+        return f"a name in the table of [{table}](#{table})"
+    return expected(field)
+
+
+def _default(field: Schema) -> str:
+    """Write a default as YAML has it; sections have none of their own."""
+    default = field.get("default")
+    if default is None or default == {}:
+        return ""
+    return f"`{json.dumps(default)}`".replace('"', "")
+
+
+def _hardware(rows: list[Hardware]) -> str:
+    """Write the catalogue of hardware."""
+    head = (
+        "## hardware\n\n"
+        "Usable is what the driver and the operating system leave; the rates are peaks "
+        "of dense arithmetic.\n\n"
+        "| name | what it is | memory | usable | GB/s | float32 TFLOPS | bf16 TFLOPS "
+        "| source |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(map(_hardware_row, rows))
+
+
+def _hardware_row(row: Hardware) -> str:
+    return _line(
+        f"`{row.id}`",
+        row.name,
+        write_quantity("bytes", row.memory_bytes),
+        f"{row.usable_bytes / 2**30:.1f} GiB",
+        f"{row.bandwidth / 1e9:g}",
+        f"{row.flops_float32 / 1e12:g}",
+        f"{row.flops_bf16 / 1e12:g}" if row.has_bf16 else "none",
+        row.source,
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(schema()), end="")

@@ -1,0 +1,33 @@
+"""A rule between fields: what it reads, its check, and the problem that it finds."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """A contradiction; without `expected`, `suggestion` is a remedy in words."""
+
+    field: str
+    message: str
+    expected: str = ""
+    suggestion: str = ""
+
+
+Check = Callable[..., Problem | None]
+
+
+class Rule(NamedTuple):
+    """A check, and the fields whose values it gets in this order.
+
+    A value is the file's or the default, None without either; the one of `written`
+    is the file's alone. Only sound values reach a check.
+    """
+
+    check: Check
+    reads: tuple[str, ...]
+    written: tuple[str, ...] = ()
+
+
+def rule(*reads: str, written: str = "") -> Callable[[Check], Rule]:
+    """Make a rule of a check."""
+    return lambda check: Rule(check, reads, (written,) if written else ())

@@ -1,0 +1,45 @@
+"""Every import that a generated script may have; each script gets the ones it uses.
+
+A file to read and to check, never to run. Its order is the order in the scripts.
+"""
+
+import codecs
+import functools
+import hashlib
+import json
+import math
+import os
+import resource
+import shutil
+import signal
+import sys
+import sysconfig
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from waitress import create_server
+
+from model import (
+    MAX_POSITION_EMBEDDINGS,
+    NUM_HIDDEN_LAYERS,
+    DecoderLayer,
+    Llama,
+    config,
+    rotary_angles,
+)

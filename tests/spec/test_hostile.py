@@ -1,0 +1,249 @@
+"""Whatever a file holds, the answer is a Spec or a LeangenError that points into it."""
+
+import time
+from itertools import pairwise
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leangen.spec import LeangenError, Spec, as_json, loads
+from leangen.spec.schema import SCHEMA_FILE
+
+DEMO = (SCHEMA_FILE.parent / "examples" / "demo.yaml").read_text(encoding="utf-8")
+PIECES = [
+    "-",
+    ":",
+    ",",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&",
+    "*",
+    "!",
+    "|",
+    ">",
+    "'",
+    '"',
+    "%",
+    "@",
+    "`",
+    "#",
+    "?",
+    "<<",
+    "~",
+    "&",
+    "&a",
+    "*a",
+    "!!str",
+    "---",
+    "...",
+    "null",
+    "true",
+    "no",
+    ".inf",
+    ".nan",
+    "1e999",
+    "0x1F",
+    "2:4",
+    "-1",
+    "0",
+    "1e-3",
+    "99999999999999999999",
+    "16GiB",
+    "1k",
+    "[]",
+    "{}",
+    "é",
+    "日本",
+    "\\u202e",
+    "name",
+    "model",
+    "target",
+    "sparsity",
+    "quantization",
+    "group_size",
+    "tokens",
+]
+PIECES += ["\t", "\n", "\n\n", "  ", " ", "\0", "\x1b", "\u2028", "\ufeff", "9" * 5000]
+
+quick = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def outcome(content: str | bytes) -> Spec | LeangenError:
+    """Load, and check every diagnostic against the file."""
+    try:
+        return loads(content, "spec.yaml")
+    except LeangenError as error:
+        text = (
+            content if isinstance(content, str) else content.decode("utf-8", "replace")
+        )
+        check(error, text.removeprefix("\ufeff"))
+        return error
+
+
+def check(error: LeangenError, text: str) -> None:
+    # libyaml ends a line at these three too
+    lines = text.replace("\r\n", "\n")
+    for end in "\r\x85\u2028\u2029":
+        lines = lines.replace(end, "\n")
+    assert str(error)
+    for found in error.diagnostics:
+        assert found.message
+        assert set(as_json(found)) >= {"line", "column", "path"}
+        if found.line:
+            line = lines.split("\n")[found.line - 1]
+            assert 1 <= found.column <= len(line) + 1
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """Cut pieces out of the demo spec and put others in."""
+    text = DEMO
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        stop = start + draw(st.integers(0, 12))
+        piece = draw(st.sampled_from(PIECES) | st.text(max_size=4))
+        text = text[:start] + piece + text[stop:]
+    return text
+
+
+@st.composite
+def misplaced(draw: st.DrawFn) -> str:
+    """Shuffle, repeat and drop whole lines of the demo spec."""
+    lines = DEMO.splitlines()
+    return "\n".join(draw(st.lists(st.sampled_from(lines), max_size=60)))
+
+
+@quick
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_any_text_or_bytes(content: str | bytes) -> None:
+    outcome(content)
+
+
+@quick
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map(" ".join))
+def test_any_pieces_of_yaml(content: str) -> None:
+    outcome(content)
+
+
+@quick
+@given(mutated())
+def test_mutations_of_a_good_spec(content: str) -> None:
+    outcome(content)
+
+
+@quick
+@given(misplaced())
+def test_lines_of_a_good_spec_anywhere(content: str) -> None:
+    outcome(content)
+
+
+VALUES = [
+    *(
+        "",
+        "~",
+        '""',
+        "[]",
+        "{}",
+        "[1]",
+        "[~]",
+        "[[]]",
+        "[{a: b}]",
+        "{a: 1}",
+        "{bpe: ~}",
+    ),
+    *("-1", "0", "1.5", "1e400", "1e30", "-1e30", "1e30k", ".nan", "0x10", "9" * 70),
+    *(
+        "true",
+        "yes",
+        "2:4",
+        "16:16",
+        "x" * 500,
+        "!!str 1",
+        "&a b",
+        "*a",
+        '"\\n"',
+        "日本",
+    ),
+    *(
+        "dense",
+        "unstructured",
+        "text",
+        "bf16",
+        "h200",
+        "1T",
+        "'1'",
+        "| \n  x",
+        "{{}: 1}",
+    ),
+]
+
+
+@pytest.mark.parametrize("line", range(len(DEMO.splitlines())))
+def test_any_value_of_any_field(line: int) -> None:
+    lines = DEMO.splitlines()
+    name = lines[line].partition(":")[0]
+    for value in VALUES:
+        found = outcome(
+            "\n".join([*lines[:line], f"{name}: {value}", *lines[line + 1 :]])
+        )
+        for word in ("None", "{'", "is not valid", "is not of type"):
+            assert word not in str(found) or isinstance(found, Spec)
+
+
+@settings(quick, max_examples=25)
+@given(mutated())
+def test_without_libyaml(content: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(yaml, "CSafeLoader", raising=False)
+        outcome(content)
+
+
+NAMES = "abcdefghijklmnop"
+BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 8)}]\n"
+    for below, name in pairwise(NAMES)
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        BOMB,
+        "a: &a [*a]\n",
+        "&a a: *a\n",
+        "a: &a {b: &b {c: *a}}\n",
+        "[" * 10_000,
+        "{a: " * 10_000,
+        "- " * 100_000,
+        "".join(" " * depth + "a:\n" for depth in range(1000)),
+        "? " * 10_000,
+        "a: " + "9" * 1_000_000,
+        "a: " + "x" * 1_000_000,
+        "x" * 1_000_000 + ": a",
+        "".join(f"a{number}: 1\n" for number in range(90_000)),
+        "- a\n" * 250_000,
+        "#" * 1_000_000,
+        "\n" * 1_000_000,
+        "name: " + '"' * 1_000_000,
+        "%TAG ! tag:example.com,2026:\n---\na: !b c\n",
+        "!!python/object/apply:os.system [echo]",
+    ],
+    ids=lambda content: content[:12],
+)
+def test_bombs_are_refused_in_a_moment(content: str) -> None:
+    start = time.monotonic()
+    assert isinstance(outcome(content), LeangenError)
+    assert time.monotonic() - start < 5
+
+
+def test_deep_aliases_are_as_deep_as_what_they_repeat() -> None:
+    deep = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 60))
+    found = outcome(deep)
+    assert isinstance(found, LeangenError)
+    assert "levels deep" in str(found)

@@ -1,0 +1,154 @@
+"""What a valid spec becomes: defaults, texts that stay texts, places for later."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from leangen.spec import (
+    LeangenError,
+    Spec,
+    catalogue,
+    diagnostic_at,
+    load,
+    loads,
+    render,
+)
+from leangen.spec import spec as dataclasses
+from leangen.spec.schema import SCHEMA_FILE, properties, schema
+
+EXAMPLES = sorted((SCHEMA_FILE.parent / "examples").glob("*.yaml"))
+MINIMAL = """\
+leangen: 1
+name: tiny
+model:
+  architecture: llama
+  hidden_size: 64
+  intermediate_size: 128
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  max_position_embeddings: 128
+target: {hardware: x86-2core, context: 128}
+"""
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(LeangenError) as caught:
+        loads(text)
+    return [diagnostic.path for diagnostic in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_loads(path: Path) -> None:
+    assert load(path).name == path.stem
+
+
+def test_defaults_come_from_the_schema() -> None:
+    spec = loads(MINIMAL)
+    assert spec.train.tokens == 1_000_000
+    assert spec.train.learning_rate == 1e-3
+    assert spec.sparsity.pattern == "dense"
+    assert spec.sparsity.recover is None
+    assert spec.quantization.weights == 8
+    assert spec.data.path == ()
+    assert spec.serve.port == 8000
+    assert spec.gates.perplexity_ratio is None
+
+
+def test_defaults_that_depend_on_other_fields() -> None:
+    spec = loads(MINIMAL)
+    assert spec.train.hardware == "x86-2core"
+    assert spec.model.num_key_value_heads == 4
+    assert spec.model.head_dim == 16
+    assert spec.target.vram_budget == catalogue()["x86-2core"].usable_bytes
+    assert spec.tokenizer.vocab_size == 257
+
+
+def test_a_section_that_is_there_is_filled() -> None:
+    spec = loads(f"{MINIMAL}sparsity: {{pattern: 2:4, recover: {{}}}}\n")
+    assert spec.sparsity.kept == (2, 4)
+    assert spec.sparsity.recover is not None
+    assert spec.sparsity.recover.tokens == 1_000_000
+
+
+@pytest.mark.parametrize("name", ["no", "on", "1e3", "0x10", "007", "true"])
+def test_what_the_schema_calls_text_stays_as_written(name: str) -> None:
+    assert loads(MINIMAL.replace("tiny", name)).name == name
+
+
+def test_numbers_take_their_type_from_the_schema() -> None:
+    text = f"{MINIMAL}train: {{tokens: 2e6, learning_rate: 1, batch_size: 4.0}}\n"
+    train = loads(text).train
+    assert [train.tokens, train.learning_rate, train.batch_size] == [2_000_000, 1, 4]
+    assert isinstance(train.tokens, int)
+    assert isinstance(train.learning_rate, float)
+    assert isinstance(train.batch_size, int)
+
+
+def test_one_text_is_a_list_of_one() -> None:
+    both = loads(f"{MINIMAL}data: {{source: text, path: 123, out_of_sample: [a, b]}}\n")
+    assert both.data.path == ("123",)
+    assert both.data.out_of_sample == ("a", "b")
+
+
+def test_quantities_and_vocabularies_are_read() -> None:
+    text = MINIMAL.replace("context: 128", "context: 0.125k, vram_budget: 1.5GiB")
+    spec = loads(f"{text}tokenizer: {{bpe: 4096}}\n")
+    assert spec.target.context == 128
+    assert spec.target.vram_budget == 3 * 2**29
+    assert (spec.tokenizer.kind, spec.tokenizer.vocab_size) == ("bpe", 4096)
+
+
+def test_an_alias_repeats_a_value() -> None:
+    text = MINIMAL.replace("embeddings: 128", "embeddings: &length 128")
+    assert loads(text.replace("context: 128", "context: *length")) == loads(MINIMAL)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
+    windows = b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode()
+    assert loads(windows) == loads(MINIMAL)
+
+
+def test_a_misspelt_name_is_reported_once_and_hides_nothing() -> None:
+    text = MINIMAL.replace("hidden_size: 64", "hiden_size: 64")
+    assert refused(text) == ["model.hiden_size"]
+    unsure = f"{MINIMAL}sparsity: {{patern: 2:4, recover: {{}}}}\n"
+    assert refused(unsure) == ["sparsity.patern"]
+
+
+def test_schema_errors_and_contradictions_come_together() -> None:
+    text = MINIMAL.replace("context: 128", "context: 512").replace("tiny", "Tiny")
+    assert refused(text) == ["name", "target.context"]
+
+
+def test_one_wrong_value_is_one_error() -> None:
+    assert refused(
+        MINIMAL.replace("heads: 4", "heads: 3\n  num_key_value_heads: 2")
+    ) == ["model.num_attention_heads"]
+
+
+def test_the_dataclasses_mirror_the_schema() -> None:
+    mirrored = [name for name in properties(schema()) if name != "leangen"]
+    assert [field.name for field in fields(Spec)] == mirrored
+    for name, kind in get_type_hints(Spec).items():
+        if is_dataclass(kind) and kind is not dataclasses.Tokenizer:
+            assert_mirrors(kind, properties(schema())[name])
+
+
+def assert_mirrors(kind: Any, section: Any) -> None:
+    assert [field.name for field in fields(kind)] == list(properties(section))
+    for name, hint in get_type_hints(kind).items():
+        inner = [part for part in get_args(hint) if is_dataclass(part)]
+        for part in inner:
+            assert_mirrors(part, properties(section)[name])
+
+
+def test_a_later_finding_points_at_its_field(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(MINIMAL)
+    found = diagnostic_at(path, "target.context", "fit", "needs 3 GiB", "lower it")
+    assert (found.line, found.column, found.code) == (10, 40, "fit")
+    assert render(found).endswith("| " + " " * 39 + "^^^ lower it")
+    above = diagnostic_at(path, "train.tokens", "fit", "too slow")
+    assert (above.line, above.column, above.path) == (1, 1, "train.tokens")

@@ -1,0 +1,615 @@
+"""serve.py as its clients meet it: a process, a port, and the unmodified openai package."""
+
+import http.client
+import json
+import re
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import openai
+import pytest
+
+DEADLINE = 20  # seconds in which a state must come, however busy the machine is
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Wait for a state that must come."""
+    end = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < end, "it did not come to this"
+        time.sleep(0.01)
+
+
+class Served:
+    """A running serve.py and its client."""
+
+    def __init__(self, folder: Path) -> None:
+        script = (folder / "serve.py").read_text()
+        self.model = re.search(r'^MODEL = "(.+?)"', script, re.M)[1]
+        self.context = int(re.search(r"^CONTEXT = ([\d_]+)", script, re.M)[1])
+        self.port = int(re.search(r"^PORT = (\d+)", script, re.M)[1])
+        self.process = subprocess.Popen(
+            [sys.executable, "serve.py"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        url = f"http://127.0.0.1:{self.port}/v1"
+        assert url in self.process.stdout.readline(), self.process.stderr.read()
+        self.client = openai.OpenAI(
+            base_url=url, api_key="-", max_retries=0, timeout=60
+        )
+
+    def complete(self, prompt: object = "def", **fields) -> object:
+        """Ask as the openai package does."""
+        return self.client.completions.create(model=self.model, prompt=prompt, **fields)
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> tuple:
+        """Return the status, the headers and the parsed body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, answer.headers, json.loads(text) if text else None
+
+    def post(self, **fields) -> tuple:
+        """Ask for a completion with fields that the openai package would not send."""
+        body = json.dumps({"model": self.model} | fields).encode()
+        return self.send("POST", "/v1/completions", body)
+
+    def requests(self) -> int:
+        """Count the requests that run or wait."""
+        return self.send("GET", "/health")[2]["requests"]
+
+    def later(self, done: list, name: str, **fields) -> threading.Thread:
+        """Send a request, wait until it has its place, and let it append its name when done."""
+
+        def run() -> None:
+            answer = self.complete(**fields)
+            done.append((name, answer.usage.completion_tokens))
+
+        before = self.requests()
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        wait_until(lambda: self.requests() > before)
+        return thread
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def copy(pipeline: Path, folder: Path) -> Path:
+    """Copy what serves, on a free port of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script = (pipeline / "serve.py").read_text()
+    (folder / "serve.py").write_text(edit(script, {r"^PORT = \S+": f"PORT = {port}"}))
+    artifacts = shutil.ignore_patterns("dense*", "sparse*", "recovered*", "data")
+    shutil.copytree(pipeline / "artifacts", folder / "artifacts", ignore=artifacts)
+    return folder
+
+
+def edit(script: str, changes: dict[str, str]) -> str:
+    for pattern, replacement in changes.items():
+        script, count = re.subn(pattern, replacement, script, flags=re.M)
+        assert count == 1, pattern
+    return script
+
+
+def slow_copy(pipeline: Path, folder: Path) -> Path:
+    """Copy a server that lets 4 wait, and whose texts, never ended by the model, are slow.
+
+    One that fills the context takes longer than any test waits: only dropping it helps.
+    """
+    copy(pipeline, folder)
+    changes = {
+        r"^QUEUE = \S+": "QUEUE = 4",
+        r"^( +)(?=self\.session\.run)": rf"\1time.sleep({1.5 * DEADLINE} / CONTEXT)\n\1",
+        r"token == self\.vocabulary\.separator": "False",
+    }
+    script = (folder / "serve.py").read_text()
+    (folder / "serve.py").write_text(edit(script, changes))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(pipeline: Path, tmp_path_factory) -> Iterator[Served]:
+    server = Served(copy(pipeline, tmp_path_factory.mktemp("served")))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def slow(pipeline: Path, tmp_path_factory) -> Iterator[Served]:
+    server = Served(slow_copy(pipeline, tmp_path_factory.mktemp("slow")))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def bpe(bpe_pipeline: Path, tmp_path_factory) -> Iterator[Served]:
+    server = Served(copy(bpe_pipeline, tmp_path_factory.mktemp("bpe")))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def script(pipeline: Path) -> SimpleNamespace:
+    """The functions and classes of serve.py."""
+    return SimpleNamespace(**runpy.run_path(str(pipeline / "serve.py")))
+
+
+def text_of(stream: object) -> str:
+    return "".join(choice.text for chunk in stream for choice in chunk.choices)
+
+
+# What a client gets
+
+
+def test_completes(served: Served) -> None:
+    answer = served.complete("def é", max_tokens=7, seed=1)
+    assert answer.object == "text_completion"
+    assert answer.id.startswith("cmpl-")
+    assert answer.model == served.model
+    assert len(answer.choices) == 1
+    assert answer.usage.prompt_tokens == 1 + len("def é".encode())  # and a separator
+    if answer.choices[0].finish_reason == "length":
+        assert answer.usage.completion_tokens == 7
+    counts = answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert answer.usage.total_tokens == counts
+
+
+def test_has_the_defaults_of_openai(served: Served) -> None:
+    answer = served.complete(user="someone", n=1, echo=False, frequency_penalty=0.0)
+    assert answer.usage.completion_tokens <= 16
+    nulls = dict.fromkeys(
+        ["prompt", "max_tokens", "temperature", "stop", "seed", "logprobs"]
+    )
+    assert served.post(**nulls)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sampling", [{"temperature": 0}, {"seed": 3, "temperature": 2}]
+)
+def test_a_stream_is_the_same_text(served: Served, sampling: dict) -> None:
+    whole = served.complete(max_tokens=100, **sampling)
+    chunks = [*served.complete(max_tokens=100, stream=True, **sampling)]
+    assert text_of(chunks) == whole.choices[0].text
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks]
+    assert reasons == [None] * (len(chunks) - 1) + [whole.choices[0].finish_reason]
+    assert {chunk.id for chunk in chunks} == {chunks[0].id}
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+def test_a_stream_ends_with_its_usage(served: Served) -> None:
+    options = {"include_usage": True}
+    *chunks, last = served.complete(
+        max_tokens=5, temperature=0, stream=True, stream_options=options
+    )
+    assert last.choices == []
+    assert last.usage == served.complete(max_tokens=5, temperature=0).usage
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+def test_the_seed_decides_the_text(served: Served) -> None:
+    def text(seed: int) -> str:
+        fields = {"seed": seed, "temperature": 2, "top_p": 0.99, "max_tokens": 60}
+        return served.complete(**fields).choices[0].text
+
+    assert text(-5) == text(-5)
+    assert len({text(seed) for seed in range(4)}) > 1
+
+
+def test_top_p_0_and_temperature_0_are_greedy(served: Served) -> None:
+    greedy = served.complete(temperature=0, max_tokens=40).choices[0].text
+    for fields in (
+        {"temperature": 0},
+        {"temperature": 1e-300},
+        {"top_p": 0, "temperature": 2},
+    ):
+        assert served.complete(max_tokens=40, **fields).choices[0].text == greedy
+
+
+def test_stops_before_a_stop_string(served: Served) -> None:
+    fields = {"temperature": 1.5, "seed": 11, "max_tokens": 60}
+    text = served.complete(**fields).choices[0].text
+    stop = text[len(text) // 2 :][:4]  # several tokens
+    expected = text[: text.index(stop)]
+    answer = served.complete(stop=["never to be seen", stop], **fields)
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == (
+        expected,
+        "stop",
+    )
+    assert answer.usage.completion_tokens < 60
+    assert text_of(served.complete(stop=stop, stream=True, **fields)) == expected
+
+
+def test_takes_tokens_for_text(served: Served) -> None:
+    fields = {"temperature": 0, "max_tokens": 8}
+    expected = served.complete("abc", **fields)
+    for prompt in ([256, *b"abc"], [[256, *b"abc"]], ["abc"]):
+        answer = served.complete(prompt, **fields)
+        assert answer.choices[0].text == expected.choices[0].text
+        assert answer.usage == expected.usage
+
+
+def test_names_its_model(served: Served) -> None:
+    assert [model.id for model in served.client.models.list()] == [served.model]
+    assert served.client.models.retrieve(served.model).owned_by == "leangen"
+    with pytest.raises(openai.NotFoundError):
+        served.client.models.retrieve("another")
+    assert served.send("GET", "/health")[2]["status"] == "ok"
+
+
+# What a client may not ask for
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": 7}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [[1], [2]]}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": [10**6, 1]}, "prompt"),
+        ({"prompt": {"text": "a"}}, "prompt"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": "1"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": False}, "seed"),
+        ({"stop": ""}, "stop"),
+        ({"stop": [1]}, "stop"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stream": 1}, "stream"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"n": 2}, "n"),
+        ({"n": True}, "n"),
+        ({"best_of": 3}, "best_of"),
+        ({"echo": True}, "echo"),
+        ({"logprobs": 0}, "logprobs"),
+        ({"suffix": "x"}, "suffix"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"messages": []}, "messages"),
+        ({"model": None}, "model"),
+        ({"model": 3}, "model"),
+    ],
+    ids=str,
+)
+def test_refuses_a_wrong_field(served: Served, fields: dict, param: str) -> None:
+    status, _, body = served.post(**fields)
+    error = body["error"]
+    assert (status, error["type"], error["param"]) == (
+        400,
+        "invalid_request_error",
+        param,
+    )
+    assert f"'{param}'" in error["message"]
+
+
+def test_refuses_another_model(served: Served) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        served.client.completions.create(model="another", prompt="a")
+    assert caught.value.code == "model_not_found"
+
+
+def test_refuses_what_exceeds_the_context(served: Served) -> None:
+    assert served.post(prompt="a" * (served.context - 2), max_tokens=1)[0] == 200
+    with pytest.raises(openai.BadRequestError) as caught:
+        served.complete("a" * (served.context - 2), max_tokens=2)
+    assert caught.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"temperature": NaN}',
+        b'{"temperature": -Infinity}',
+        b'{"temperature": 1e999}',
+        b'{"prompt": "\\ud800"}',
+        b'{"max_tokens": ' + b"9" * 5000 + b"}",
+        b"[" * 200_000,
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_refuses_a_broken_body(served: Served, body: bytes) -> None:
+    status, headers, answer = served.send("POST", "/v1/completions", body)
+    assert status == 400
+    assert headers["Content-Type"] == "application/json"
+    assert answer["error"].keys() == {"message", "type", "param", "code"}
+    assert "Traceback" not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected", "allowed"),
+    [
+        ("GET", "/", 404, None),
+        ("POST", "/v1/chat/completions", 404, None),
+        ("GET", "/v1/models/a%20b%ff", 404, None),
+        ("GET", "/v1/completions", 405, "POST"),
+        ("PUT", "/v1/completions", 405, "POST"),
+        ("POST", "/v1/models", 405, "GET"),
+        ("DELETE", "/health", 405, "GET"),
+        ("HEAD", "/health", 405, "GET"),
+    ],
+)
+def test_knows_its_addresses(
+    served: Served, method: str, path: str, expected: int, allowed: str | None
+) -> None:
+    status, headers, body = served.send(method, path)
+    assert (status, headers["Allow"]) == (expected, allowed)
+    assert method == "HEAD" or body["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"POST /v1/completions HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n{", 413),
+        (b"POST /v1/completions HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nno header\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", 431),
+    ],
+    ids=["body too large", "negative length", "no header", "TLS", "header too large"],
+)
+def test_answers_broken_http_in_json(
+    served: Served, request_bytes: bytes, status: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as client:
+        client.sendall(request_bytes)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert answer.status == status
+    assert body["error"]["type"] == "invalid_request_error"
+
+
+def test_a_large_body_gets_its_413(served: Served) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        served.complete("a" * 5_000_000)
+    assert caught.value.status_code == 413
+
+
+# Many clients
+
+
+def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> None:
+    running = slow.complete(max_tokens=slow.context - 8, temperature=0, stream=True)
+    next(running)
+    body = json.dumps({"model": slow.model, "max_tokens": slow.context - 8}).encode()
+    waiting = http.client.HTTPConnection("127.0.0.1", slow.port)
+    waiting.request("POST", "/v1/completions", body)
+    wait_until(lambda: slow.requests() == 2)
+
+    done: list = []
+    threads = [slow.later(done, name, max_tokens=2, temperature=0) for name in "abc"]
+    assert slow.send("GET", "/v1/models")[0] == 200  # answered while others wait
+    status, headers, answer = slow.post()
+    assert (status, headers["Retry-After"]) == (503, "1")  # one runs and four wait
+    assert answer["error"]["type"] == "server_error"
+    assert done == []
+
+    waiting.close()  # in the queue
+    wait_until(lambda: slow.requests() == 4)
+    running.close()  # in the middle of its text
+    for thread in threads:
+        thread.join(timeout=30)
+    assert [name for name, _ in done] == ["a", "b", "c"]
+    wait_until(lambda: slow.requests() == 0)
+
+
+def test_drops_a_client_that_waits_for_the_whole_text(slow: Served) -> None:
+    body = json.dumps({"model": slow.model, "max_tokens": slow.context - 8}).encode()
+    client = http.client.HTTPConnection("127.0.0.1", slow.port)
+    client.request("POST", "/v1/completions", body)
+    wait_until(lambda: slow.requests() == 1)
+    client.close()
+    wait_until(lambda: slow.requests() == 0)
+
+
+# The process
+
+
+def refuses_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_it_finish(pipeline: Path, tmp_path: Path, number: int) -> None:
+    server = Served(slow_copy(pipeline, tmp_path))
+    stream = server.complete(max_tokens=16, temperature=0, stream=True)
+    first = next(stream)
+    done: list = []
+    waiting = server.later(done, "a", max_tokens=2, temperature=0)
+    server.process.send_signal(number)
+    wait_until(lambda: refuses_connections(server.port))
+    *_, last = stream
+    waiting.join(timeout=30)
+    assert first.choices[0].finish_reason is None
+    assert last.choices[0].finish_reason is not None
+    assert [name for name, _ in done] == ["a"]
+    assert server.process.wait(timeout=30) == 0
+    assert server.process.stderr.read() == ""
+
+
+def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None:
+    server = Served(slow_copy(pipeline, tmp_path))
+    stream = server.complete(max_tokens=server.context - 8, temperature=0, stream=True)
+    next(stream)
+    server.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: refuses_connections(server.port))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=30) == -signal.SIGTERM
+    server.close()
+
+
+def run(folder: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "serve.py"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_port_in_use_is_one_line(pipeline: Path, tmp_path: Path) -> None:
+    folder = copy(pipeline, tmp_path)
+    port = int(re.search(r"^PORT = (\d+)", (folder / "serve.py").read_text(), re.M)[1])
+    with socket.create_server(("127.0.0.1", port)):
+        ended = run(folder)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert f"{port}: Address already in use" in ended.stderr
+
+
+def test_a_missing_artifact_names_its_stage(pipeline: Path, tmp_path: Path) -> None:
+    folder = copy(pipeline, tmp_path)
+    (folder / "artifacts" / "onnx" / "model.onnx.data").unlink()
+    ended = run(folder)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "model.onnx.data" in ended.stderr
+    assert "run export.py first" in ended.stderr
+
+
+# The parts
+
+
+def fake_server(script: SimpleNamespace, tokens: bytes) -> object:
+    """A server whose model says what the test wants."""
+    server = script.Server.__new__(script.Server)
+    server.vocabulary = script.Vocabulary()
+    server.tokens = lambda request, gone: iter(tokens)
+    return server
+
+
+@pytest.mark.parametrize("stop", [[], ["x🙂"], ["🙂🙂!", "日本国"]])
+def test_characters_are_sent_whole(script: SimpleNamespace, stop: list[str]) -> None:
+    text = "naïve 日本語 🙂🙂 e\u0301"
+    server = fake_server(script, text.encode())
+    request = SimpleNamespace(stop=stop, max_tokens=len(text.encode()))
+    pieces = [*server.generate(request, lambda: False)]
+    assert "".join(piece.text for piece in pieces) == text
+    assert all("\ufffd" not in piece.text for piece in pieces)
+    assert pieces[-1].finish_reason == "length"
+
+
+def test_a_character_that_stays_unfinished_is_marked(script: SimpleNamespace) -> None:
+    server = fake_server(script, "a🙂".encode()[:-1])
+    pieces = [*server.generate(SimpleNamespace(stop=[], max_tokens=9), lambda: False)]
+    assert "".join(piece.text for piece in pieces) == "a\ufffd"
+    assert pieces[-1].finish_reason == "stop"  # a separator came before max_tokens
+
+
+def test_what_may_become_a_stop_string_is_held_back(script: SimpleNamespace) -> None:
+    server = fake_server(script, b"ab, ab, abc, d")
+    request = SimpleNamespace(stop=["abc", ", abc,"], max_tokens=14)
+    pieces = [*server.generate(request, lambda: False)]
+    assert [piece.text for piece in pieces if piece.text] == ["ab", ", ab", ", "]
+    assert (pieces[-1].tokens, pieces[-1].finish_reason) == (11, "stop")
+
+
+def test_the_separator_ends_a_text(script: SimpleNamespace) -> None:
+    server = script.Server.__new__(script.Server)
+    server.vocabulary, server.decoder = script.Vocabulary(), SimpleNamespace()
+    said = iter([104, 105, server.vocabulary.separator, 33])
+    server.append = lambda tokens, gone: np.eye(257)[next(said)]
+    request = SimpleNamespace(prompt=[256], max_tokens=9, temperature=0, seed=None)
+    assert [*server.tokens(request, lambda: False)] == [104, 105]
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_it(script: SimpleNamespace) -> None:
+    logits = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float32))
+    random = np.random.default_rng(0)
+    expected = {0: {1}, 0.49: {1}, 0.6: {1, 3}, 0.8: {1, 2, 3}, 1: {0, 1, 2, 3}}
+    for top_p, kept in expected.items():
+        request = SimpleNamespace(temperature=1, top_p=top_p)
+        drawn = [script.sample(logits, request, random) for _ in range(300)]
+        assert set(drawn) == kept
+    assert np.bincount(drawn) / 300 == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.1)
+
+
+def test_steps_of_any_size_append_the_same_sequence(
+    script: SimpleNamespace, pipeline: Path
+) -> None:
+    decoder = script.Decoder(pipeline / "artifacts" / "onnx" / "model.onnx")
+    tokens = np.random.default_rng(0).integers(0, 256, 60)
+    whole = decoder.forward(tokens, range(60)).copy()
+    for sizes in ([30, 20, 10], [59, 1], [1] * 60):
+        decoder.length = 0
+        steps = np.split(tokens, np.cumsum(sizes)[:-1])
+        parts = [decoder.forward(step, range(len(step))).copy() for step in steps]
+        error = np.linalg.norm(np.concatenate(parts) - whole) / np.linalg.norm(whole)
+        assert (
+            error < 0.05
+        )  # int8 arithmetic rounds a single token's activations elsewise
+
+
+# A vocabulary of longer tokens
+
+
+def test_bpe_completes_and_counts_its_tokens(bpe: Served, bpe_pipeline: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
+    prompt = "def naïve(日本): return 🙂"
+    answer = bpe.complete(prompt, max_tokens=9, seed=1)
+    ids = tokenizer.encode(prompt).ids
+    assert answer.usage.prompt_tokens == 1 + len(ids)
+    separator = tokenizer.token_to_id("<|endoftext|>")
+    same = bpe.complete([separator, *ids], max_tokens=9, seed=1)
+    assert same.choices[0].text == answer.choices[0].text
+
+
+def test_bpe_streams_the_same_text(bpe: Served) -> None:
+    for seed in range(3):
+        fields = {"max_tokens": 100, "temperature": 2, "seed": seed}
+        whole = bpe.complete(**fields).choices[0].text
+        assert text_of(bpe.complete(stream=True, **fields)) == whole
+
+
+def test_bpe_spells_every_text(bpe_pipeline: Path) -> None:
+    script = SimpleNamespace(**runpy.run_path(str(bpe_pipeline / "serve.py")))
+    vocabulary = script.Vocabulary()
+    text = "".join(map(chr, range(1, 0x250))) + "\t\r\n 日本語 🙂"
+    separator, *tokens = vocabulary.encode(text)
+    assert separator == vocabulary.separator
+    assert b"".join(vocabulary.spellings[token] for token in tokens).decode() == text
+
+
+def test_bpe_needs_its_tokenizer(bpe_pipeline: Path, tmp_path: Path) -> None:
+    folder = copy(bpe_pipeline, tmp_path)
+    (folder / "artifacts" / "tokenizer.json").unlink()
+    ended = run(folder)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "run data.py first" in ended.stderr
