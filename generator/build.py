@@ -4,12 +4,7 @@ from types import SimpleNamespace
 
 from leangen.generator import lock
 from leangen.generator.plan import plan
-from leangen.generator.render import (
-    render_module,
-    render_script,
-    requirements,
-    requirements_file,
-)
+from leangen.generator.render import render_module, render_script
 from leangen.generator.stages import select, stages_of
 from leangen.spec import Spec
 
@@ -25,13 +20,12 @@ def build(spec: Spec) -> dict[str, str]:
     for stage in sorted(stages_of(spec), key=lambda stage: stage.runs):
         view = select(spec, stage.fields)
         decisions = SimpleNamespace(**decided[stage.name])
-        if not stage.runs:
+        if stage.runs:
+            script = render_script(stage.name, view, decisions, module)
+            files[stage.script] = script.code
+            files[f"requirements-{stage.name}.txt"] = script.requirements
+        else:
             module = files[stage.script] = render_module(stage.name, view, decisions)
-            continue
-        code = render_script(stage.name, view, decisions, module)
-        needs = requirements(code, module)
-        files[stage.script] = code
-        files[f"requirements-{stage.name}.txt"] = requirements_file(needs, decisions)
     for name, text in files.items():
         if name.endswith(".py"):
             compile(text, name, "exec")

@@ -11,7 +11,8 @@ class Bare(str):
 def literal(value: object) -> str:
     """Write a value as the Python literal that `ruff format` would leave alone.
 
-    Raises TypeError for anything but numbers, strings, None and tuples of them.
+    Raises TypeError for anything but numbers, strings, None and tuples of them,
+    which become lists.
     """
     if value is None or isinstance(value, bool | Bare):
         return str(value)
@@ -22,7 +23,7 @@ def literal(value: object) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, tuple):
-        return _tuple(value)
+        return _list(value)
     raise TypeError(f"{type(value).__name__} has no literal")
 
 
@@ -37,11 +38,9 @@ def _character(character: str, quote: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 
 
-def _tuple(values: tuple[object, ...]) -> str:
+def _list(values: tuple[object, ...]) -> str:
     """One element a line, so that a change of one is a diff of one line."""
-    if not values:
-        return "()"
-    return "(\n" + "".join(f"    {literal(value)},\n" for value in values) + ")"
+    return "[\n" + "".join(f"    {literal(value)},\n" for value in values) + "]"
 
 
 def bare(value: object) -> Bare:

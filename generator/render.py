@@ -1,5 +1,6 @@
-"""A stage and what it may see -> the text of its script."""
+"""A stage and what it may see -> the text of its script, and the packages it needs."""
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,14 @@ from leangen.generator.literals import bare, literal
 TEMPLATES = Path(__file__).parents[1] / "templates"
 PYTHON = ">=3.11"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
+
+
+@dataclass(frozen=True)
+class Script:
+    """A stage's script, and what `pip install -r` takes for it."""
+
+    code: str
+    requirements: str
 
 
 @cache
@@ -32,41 +41,33 @@ def environment() -> Environment:
     return made
 
 
-@cache
-def _read(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
-
-
 def render_module(name: str, view: SimpleNamespace, decisions: SimpleNamespace) -> str:
     """Render a template, with the imports that it turned out to need."""
     template = environment().get_template(f"{name}.py.j2")
     code = template.render(vars(view) | {"plan": decisions})
-    imports = select_imports(code, _read("imports.py"))
-    return _below_docstring(code, imports)
+    return _below_docstring(code, select_imports(code, _read("imports.py")))
 
 
 def render_script(
     name: str, view: SimpleNamespace, decisions: SimpleNamespace, module: str
-) -> str:
-    """Render a script that runs alone: with its dependencies as inline metadata (PEP 723)."""
+) -> Script:
+    """Render a script that runs alone, its dependencies in it as PEP 723 metadata.
+
+    `module` is the code of the generated model.py, which the script may import.
+    """
     code = render_module(name, view, decisions)
-    needs = requirements(code, module)
-    lines = [f'requires-python = "{PYTHON}"', "dependencies = ["]
-    lines += [f'    "{need}",' for need in needs] + ["]"]
-    if uses_cpu_torch(needs, decisions):
-        lines += [
-            "[tool.uv.sources]",
-            'torch = { index = "cpu" }',
-            "[[tool.uv.index]]",
-            f'name = "cpu"\nurl = "{CPU_INDEX}"\nexplicit = true',
-        ]
-    text = "\n".join(lines).splitlines()
-    block = "\n".join(["# /// script", *(f"# {line}" for line in text), "# ///"])
-    return _below_docstring(code, block)
+    pins = _pins(code, module)
+    on_cpu = getattr(decisions, "device", "") == "cpu"
+    index = CPU_INDEX if on_cpu and any(p.startswith("torch==") for p in pins) else ""
+    options = [f"--extra-index-url {index}"] if index else []
+    return Script(
+        code=_below_docstring(code, _metadata(pins, index)),
+        requirements="".join(f"{line}\n" for line in options + pins),
+    )
 
 
-def requirements(code: str, module: str) -> list[str]:
-    """List the pinned packages that a script needs, with those of the module it imports."""
+def _pins(code: str, module: str) -> list[str]:
+    """List the pinned packages that a script imports, by itself or through model.py."""
     modules = imported_modules(code)
     if modules & OWN_MODULES:
         modules |= imported_modules(module)
@@ -74,18 +75,20 @@ def requirements(code: str, module: str) -> list[str]:
     return [pin for pin in pins if pin.partition("==")[0] in modules]
 
 
-def uses_cpu_torch(needs: list[str], decisions: SimpleNamespace) -> bool:
-    """Whether a script needs torch, and runs on a CPU: then CUDA would be dead weight."""
-    torch = any(need.startswith("torch==") for need in needs)
-    return torch and getattr(decisions, "device", "") == "cpu"
+def _metadata(pins: list[str], index: str) -> str:
+    """Write inline script metadata; with an index, uv takes torch from there."""
+    lines = [f'requires-python = "{PYTHON}"', "dependencies = ["]
+    lines += [f'    "{pin}",' for pin in pins] + ["]"]
+    if index:
+        lines += ["[tool.uv.sources]", 'torch = { index = "torch" }']
+        lines += ["[[tool.uv.index]]", 'name = "torch"', f'url = "{index}"']
+        lines += ["explicit = true"]
+    return "\n".join(["# /// script", *(f"# {line}" for line in lines), "# ///"])
 
 
-def requirements_file(needs: list[str], decisions: SimpleNamespace) -> str:
-    """Write the same requirements for pip."""
-    index = (
-        [f"--extra-index-url {CPU_INDEX}"] if uses_cpu_torch(needs, decisions) else []
-    )
-    return "".join(f"{line}\n" for line in index + needs)
+@cache
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _below_docstring(code: str, text: str) -> str:

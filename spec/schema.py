@@ -1,4 +1,10 @@
-"""schema.json, the only place of fields, defaults and ranges, and its annotations."""
+"""schema.json, the only place of fields, defaults and ranges, and its annotations.
+
+Beside JSON Schema's own words a field may have: x-quantity (count, context or bytes:
+a number with a unit, whose range applies once read), x-list (one text is a list of
+one), x-catalogue (a name of that catalogue), x-expected and x-suggest (what an error
+calls allowed, and proposes), x-aliases (names that others give the field).
+"""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -7,22 +7,28 @@ import codecs
 import functools
 import hashlib
 import json
+import logging
 import math
 import os
 import resource
 import shutil
 import signal
+import socket
 import sys
 import sysconfig
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from glob import glob
+from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -34,6 +40,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from waitress import create_server
+from waitress.server import BaseWSGIServer
+from waitress.utilities import Error
 
 from model import (
     MAX_POSITION_EMBEDDINGS,

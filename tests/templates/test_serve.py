@@ -19,7 +19,7 @@ import numpy as np
 import openai
 import pytest
 
-DEADLINE = 20  # seconds in which a state must come, however busy the machine is
+DEADLINE = 15  # seconds in which a state must come, however busy the machine is
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -35,9 +35,9 @@ class Served:
 
     def __init__(self, folder: Path) -> None:
         script = (folder / "serve.py").read_text()
-        self.model = re.search(r'^MODEL = "(.+?)"', script, re.M)[1]
-        self.context = int(re.search(r"^CONTEXT = ([\d_]+)", script, re.M)[1])
-        self.port = int(re.search(r"^PORT = (\d+)", script, re.M)[1])
+        self.model = re.search(r'(?m)^MODEL = "(.+?)"', script)[1]
+        self.context = int(re.search(r"(?m)^CONTEXT = ([\d_]+)", script)[1])
+        self.port = int(re.search(r"(?m)^PORT = (\d+)", script)[1])
         self.process = subprocess.Popen(
             [sys.executable, "serve.py"],
             cwd=folder,
@@ -96,7 +96,9 @@ def copy(pipeline: Path, folder: Path) -> Path:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     script = (pipeline / "serve.py").read_text()
-    (folder / "serve.py").write_text(edit(script, {r"^PORT = \S+": f"PORT = {port}"}))
+    (folder / "serve.py").write_text(
+        edit(script, {r"(?m)^PORT = \S+": f"PORT = {port}"})
+    )
     artifacts = shutil.ignore_patterns("dense*", "sparse*", "recovered*", "data")
     shutil.copytree(pipeline / "artifacts", folder / "artifacts", ignore=artifacts)
     return folder
@@ -104,7 +106,7 @@ def copy(pipeline: Path, folder: Path) -> Path:
 
 def edit(script: str, changes: dict[str, str]) -> str:
     for pattern, replacement in changes.items():
-        script, count = re.subn(pattern, replacement, script, flags=re.M)
+        script, count = re.subn(pattern, replacement, script)
         assert count == 1, pattern
     return script
 
@@ -116,8 +118,8 @@ def slow_copy(pipeline: Path, folder: Path) -> Path:
     """
     copy(pipeline, folder)
     changes = {
-        r"^QUEUE = \S+": "QUEUE = 4",
-        r"^( +)(?=self\.session\.run)": rf"\1time.sleep({1.5 * DEADLINE} / CONTEXT)\n\1",
+        r"(?m)^QUEUE = \S+": "QUEUE = 4",
+        r"(?m)^( +)(?=self\.session\.run)": rf"\1time.sleep({1.5 * DEADLINE} / CONTEXT)\n\1",
         r"token == self\.vocabulary\.separator": "False",
     }
     script = (folder / "serve.py").read_text()
@@ -185,8 +187,8 @@ def test_has_the_defaults_of_openai(served: Served) -> None:
     "sampling", [{"temperature": 0}, {"seed": 3, "temperature": 2}]
 )
 def test_a_stream_is_the_same_text(served: Served, sampling: dict) -> None:
-    whole = served.complete(max_tokens=100, **sampling)
-    chunks = [*served.complete(max_tokens=100, stream=True, **sampling)]
+    whole = served.complete(max_tokens=48, **sampling)
+    chunks = [*served.complete(max_tokens=48, stream=True, **sampling)]
     assert text_of(chunks) == whole.choices[0].text
     reasons = [chunk.choices[0].finish_reason for chunk in chunks]
     assert reasons == [None] * (len(chunks) - 1) + [whole.choices[0].finish_reason]
@@ -206,7 +208,7 @@ def test_a_stream_ends_with_its_usage(served: Served) -> None:
 
 def test_the_seed_decides_the_text(served: Served) -> None:
     def text(seed: int) -> str:
-        fields = {"seed": seed, "temperature": 2, "top_p": 0.99, "max_tokens": 60}
+        fields = {"seed": seed, "temperature": 2, "top_p": 0.99, "max_tokens": 48}
         return served.complete(**fields).choices[0].text
 
     assert text(-5) == text(-5)
@@ -224,7 +226,7 @@ def test_top_p_0_and_temperature_0_are_greedy(served: Served) -> None:
 
 
 def test_stops_before_a_stop_string(served: Served) -> None:
-    fields = {"temperature": 1.5, "seed": 11, "max_tokens": 60}
+    fields = {"temperature": 1.5, "seed": 11, "max_tokens": 48}
     text = served.complete(**fields).choices[0].text
     stop = text[len(text) // 2 :][:4]  # several tokens
     expected = text[: text.index(stop)]
@@ -233,7 +235,7 @@ def test_stops_before_a_stop_string(served: Served) -> None:
         expected,
         "stop",
     )
-    assert answer.usage.completion_tokens < 60
+    assert answer.usage.completion_tokens < 48
     assert text_of(served.complete(stop=stop, stream=True, **fields)) == expected
 
 
@@ -382,7 +384,9 @@ def test_knows_its_addresses(
 def test_answers_broken_http_in_json(
     served: Served, request_bytes: bytes, status: int
 ) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as client:
+    with socket.create_connection(
+        ("127.0.0.1", served.port), timeout=DEADLINE
+    ) as client:
         client.sendall(request_bytes)
         answer = http.client.HTTPResponse(client)
         answer.begin()
@@ -409,7 +413,9 @@ def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> No
     wait_until(lambda: slow.requests() == 2)
 
     done: list = []
-    threads = [slow.later(done, name, max_tokens=2, temperature=0) for name in "abc"]
+    lengths = {"a": 3, "b": 2, "c": 1}  # out of turn, c would be the first
+    for name, length in lengths.items():
+        slow.later(done, name, max_tokens=length)
     assert slow.send("GET", "/v1/models")[0] == 200  # answered while others wait
     status, headers, answer = slow.post()
     assert (status, headers["Retry-After"]) == (503, "1")  # one runs and four wait
@@ -419,9 +425,8 @@ def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> No
     waiting.close()  # in the queue
     wait_until(lambda: slow.requests() == 4)
     running.close()  # in the middle of its text
-    for thread in threads:
-        thread.join(timeout=30)
-    assert [name for name, _ in done] == ["a", "b", "c"]
+    wait_until(lambda: len(done) == 3)
+    assert done == [*lengths.items()]
     wait_until(lambda: slow.requests() == 0)
 
 
@@ -440,7 +445,7 @@ def test_drops_a_client_that_waits_for_the_whole_text(slow: Served) -> None:
 def refuses_connections(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except ConnectionRefusedError:
+    except ConnectionError:  # refused, or reset in the act of closing
         return True
     return False
 
@@ -448,18 +453,18 @@ def refuses_connections(port: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_it_finish(pipeline: Path, tmp_path: Path, number: int) -> None:
     server = Served(slow_copy(pipeline, tmp_path))
-    stream = server.complete(max_tokens=16, temperature=0, stream=True)
+    stream = server.complete(max_tokens=6, temperature=0, stream=True)
     first = next(stream)
     done: list = []
-    waiting = server.later(done, "a", max_tokens=2, temperature=0)
+    waiting = server.later(done, "a", max_tokens=1)
     server.process.send_signal(number)
     wait_until(lambda: refuses_connections(server.port))
     *_, last = stream
-    waiting.join(timeout=30)
+    waiting.join(timeout=DEADLINE)
     assert first.choices[0].finish_reason is None
     assert last.choices[0].finish_reason is not None
     assert [name for name, _ in done] == ["a"]
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=DEADLINE) == 0
     assert server.process.stderr.read() == ""
 
 
@@ -470,20 +475,20 @@ def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None
     server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: refuses_connections(server.port))
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=30) == -signal.SIGTERM
+    assert server.process.wait(timeout=DEADLINE) == -signal.SIGTERM
     server.close()
 
 
 def run(folder: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "serve.py"]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60
+        command, check=False, cwd=folder, capture_output=True, text=True, timeout=60
     )
 
 
 def test_a_port_in_use_is_one_line(pipeline: Path, tmp_path: Path) -> None:
     folder = copy(pipeline, tmp_path)
-    port = int(re.search(r"^PORT = (\d+)", (folder / "serve.py").read_text(), re.M)[1])
+    port = int(re.search(r"\nPORT = (\d+)", (folder / "serve.py").read_text())[1])
     with socket.create_server(("127.0.0.1", port)):
         ended = run(folder)
     assert ended.returncode == 1
@@ -592,7 +597,7 @@ def test_bpe_completes_and_counts_its_tokens(bpe: Served, bpe_pipeline: Path) ->
 
 def test_bpe_streams_the_same_text(bpe: Served) -> None:
     for seed in range(3):
-        fields = {"max_tokens": 100, "temperature": 2, "seed": seed}
+        fields = {"max_tokens": 48, "temperature": 2, "seed": seed}
         whole = bpe.complete(**fields).choices[0].text
         assert text_of(bpe.complete(stream=True, **fields)) == whole
 

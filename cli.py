@@ -1,0 +1,190 @@
+"""The `leangen` command: one thin function a verb."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from leangen.spec import Diagnostic, LeangenError, as_json, render
+
+FORMAT_VERSION = 1  # of the documents that --json prints
+NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED = 1, 2, 3, 70, 74, 130
+
+app = typer.Typer(
+    help="One page of YAML in, a handful of short scripts out.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
+Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+GENERATED = Path("generated")
+UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found out: text for people, facts on each spec for --json."""
+
+    text: str = ""
+    specs: Sequence[dict[str, Any]] = field(default_factory=list)
+    exit_code: int = 0
+    diagnostics: Sequence[Diagnostic] = ()
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path(
+        "spec.yaml"
+    ),
+    json: Json = False,
+) -> Answer:
+    """Write a commented spec that builds as it is."""
+    text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
+    try:
+        with file.open("x", encoding="utf-8", newline="\n") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise LeangenError.of(
+            f"{file} exists",
+            remedy="name another file, or remove this one",
+            code="exists",
+            exit_code=REFUSED,
+        ) from None
+    return Answer(f"wrote {file}; next: leangen build {file}\n", [{"file": str(file)}])
+
+
+@app.command()
+def build(
+    specs: Files,
+    out: Out = GENERATED,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
+    ] = False,
+    json: Json = False,
+) -> Answer:
+    """Write each spec's scripts: only what changed, and never over your edits."""
+    from leangen.generator.describe import edited, facts, written
+    from leangen.generator.disk import show, write
+    from leangen.generator.project import open_projects
+
+    projects = open_projects(specs, out)
+    refused = [finding for project in projects for finding in edited(project)]
+    if refused and not force:
+        text = "".join(show(c) for project in projects for c in project.edited)
+        return Answer(text, list(map(facts, projects)), REFUSED, refused)
+    for project in projects:
+        write(project.changes)
+    return Answer("".join(map(written, projects)), list(map(facts, projects)))
+
+
+@app.command()
+def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
+    """Tell whether the scripts are what the specs say, and unedited."""
+    from leangen.generator.describe import facts, status
+    from leangen.generator.project import open_projects
+
+    projects = open_projects(specs, out)
+    differs = any(project.changes for project in projects)
+    text = "".join(map(status, projects))
+    return Answer(text, list(map(facts, projects)), NO if differs else 0)
+
+
+@app.command()
+def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
+    """Show what build would change: the plan's figures, then a unified diff."""
+    from leangen.generator.describe import facts, figures
+    from leangen.generator.disk import show
+    from leangen.generator.project import open_projects
+
+    text, found = "", []
+    for project in open_projects(specs, out):
+        changes = "".join(map(show, project.changes))
+        text += figures(project) + changes
+        found.append(facts(project) | {"diff": changes})
+    return Answer(text, found)
+
+
+@app.command()
+def run(
+    specs: Files,
+    out: Out = GENERATED,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Stage to start with, done or not.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--until", help="Stage to end with; serve serves.")
+    ] = None,
+    json: Json = False,
+) -> Answer:
+    """Run the stages whose script or inputs changed, in order."""
+    from leangen.generator.project import open_projects
+    from leangen.generator.run import run_stages
+
+    found = []
+    for project in open_projects(specs, out):
+        stages, code = run_stages(project, first, last, stdout=2 if json else None)
+        found.append({"name": project.spec.name, "stages": stages})
+        if code:
+            return Answer("", found, code)
+    return Answer("", found)
+
+
+@app.command()
+def schema() -> Answer:
+    """Print the JSON Schema of specs, for editors."""
+    from leangen.spec.schema import schema as described
+
+    return Answer(json.dumps(described(), indent=2) + "\n")
+
+
+def main() -> None:
+    """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
+    try:
+        result = app(standalone_mode=False)
+        answer = result if isinstance(result, Answer) else Answer(exit_code=result or 0)
+    except LeangenError as error:
+        answer = Answer(exit_code=error.exit_code, diagnostics=error.diagnostics)
+    except UsageError as error:
+        answer = _failure("usage", error.format_message(), WRONG)
+    except (KeyboardInterrupt, typer.Abort):
+        answer = _failure("interrupted", "interrupted", INTERRUPTED)
+    except OSError as error:
+        answer = _failure("io", str(error), IO_ERROR)
+    except Exception:  # noqa: BLE001 - the last resort
+        traceback.print_exc()
+        answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
+    _emit(answer, as_document="--json" in sys.argv)
+    sys.exit(answer.exit_code)
+
+
+def _failure(code: str, message: str, exit_code: int) -> Answer:
+    return Answer(exit_code=exit_code, diagnostics=[Diagnostic(code, message)])
+
+
+def _emit(answer: Answer, as_document: bool) -> None:
+    """Print the answer; a reader that has gone, such as head, is no error."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "exit_code": answer.exit_code,
+        "diagnostics": list(map(as_json, answer.diagnostics)),
+        "specs": list(answer.specs),
+    }
+    try:
+        print(json.dumps(document, indent=2) if as_document else answer.text, end="")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not as_document:
+        for diagnostic in answer.diagnostics:
+            print(render(diagnostic), file=sys.stderr)

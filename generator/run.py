@@ -1,0 +1,169 @@
+"""Running the scripts of a spec: in order, and only those whose inputs changed."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from importlib.util import find_spec
+from pathlib import Path
+
+from leangen.generator.project import Project
+from leangen.generator.stages import Stage, stages_of
+from leangen.spec import LeangenError, Spec
+
+RECORD = (
+    "run.json"  # under artifacts/: what each stage read and wrote when it last ended
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage, and the files that it reads and writes, in one folder."""
+
+    stage: Stage
+    folder: Path
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+
+
+def run_stages(
+    project: Project, first: str | None, last: str | None, stdout: int | None
+) -> tuple[dict[str, str], int]:
+    """Run what changed, from one stage until another, up to the first failure.
+
+    Returns what became of each stage (done, skipped or failed), and the exit code.
+    """
+    name = project.spec.name
+    if project.changes:
+        raise LeangenError.of(
+            f"{project.folder} is not what the spec says",
+            remedy="review it with leangen diff, then leangen build",
+            code="stale",
+            exit_code=1,
+        )
+    ended: dict[str, str] = {}
+    for job in choose(jobs_of(project.spec, project.folder), first, last):
+        stage = job.stage.name
+        if stage != first and not job.stage.serves and is_done(job):
+            ended[stage] = "skipped"
+            _say(f"{name}: {stage}: nothing changed, skipped")
+            continue
+        _say(f"{name}: {stage}: {job.folder / job.stage.script}")
+        code = execute(job, stdout)
+        ended[stage] = "failed" if code else "done"
+        if code:
+            _say(f"{name}: {stage}: ended with exit code {code}")
+            return ended, code if code > 0 else 128 - code  # as a shell has it
+    return ended, 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def jobs_of(spec: Spec, folder: Path) -> list[Job]:
+    """List what there is to run for a spec, in order; the server last."""
+    artifacts = folder / "artifacts"
+    written: set[str] = set()
+    jobs = []
+    for stage in stages_of(spec):
+        if not stage.runs:
+            continue
+        scripts = [folder / stage.script, *([folder / "model.py"] * stage.uses_model)]
+        inputs = [artifacts / name for name in stage.reads if name in written]
+        texts = _texts(spec, folder) if stage.name == "data" else []
+        outputs = tuple(artifacts / name for name in stage.writes)
+        jobs.append(Job(stage, folder, (*scripts, *inputs, *texts), outputs))
+        written |= set(stage.writes)
+    return jobs
+
+
+def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
+    """List the text files that data.py reads, as its find_text does."""
+    project = folder.resolve().parents[1]
+    for pattern in (*spec.data.path, *spec.data.out_of_sample):
+        for name in sorted(glob(str(project / pattern), recursive=True)):
+            if os.path.isfile(name):
+                yield Path(name)
+
+
+def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
+    """Cut the jobs from one stage until another; without `last`, before the server."""
+    names = [job.stage.name for job in jobs]
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise LeangenError.of(
+                f"there is no stage {name!r} in this spec",
+                remedy=f"choose one of {', '.join(names)}",
+                code="unknown-stage",
+            )
+    start = names.index(first) if first else 0
+    end = names.index(last) + 1 if last else len(names)
+    chosen = jobs[start:end]
+    return [job for job in chosen if not job.stage.serves or job.stage.name == last]
+
+
+def is_done(job: Job) -> bool:
+    """Whether the stage ended on these very inputs and its outputs are still there."""
+    recorded = _read_record(job.folder).get(job.stage.name)
+    return recorded is not None and recorded == _contents(job)
+
+
+def execute(job: Job, stdout: int | None = None) -> int:
+    """Run a stage's script, its output live; return its exit code."""
+    missing = [name for name in _needs(job) if find_spec(name) is None]
+    if missing:
+        raise LeangenError.of(
+            f"{job.stage.script} needs {', '.join(missing)}",
+            remedy=f"pip install -r {job.folder}/requirements-{job.stage.name}.txt",
+            code="missing-package",
+        )
+    _record(job, None)
+    command = [sys.executable, job.stage.script]
+    code = subprocess.call(command, cwd=job.folder, stdout=stdout)
+    if code == 0 and not job.stage.serves:
+        _record(job, _contents(job))
+    return code
+
+
+def _needs(job: Job) -> list[str]:
+    """Name the modules that the stage's requirements install."""
+    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
+    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
+
+
+def _contents(job: Job) -> dict[str, str]:
+    """Hash every file that the stage reads or writes, and name its Python."""
+    files = sorted({*job.inputs, *(file for file in job.outputs if file.exists())})
+    hashes = {"python": sys.version} if job.stage.name == "data" else {}
+    for file in files:
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        hashes[os.path.relpath(file, job.folder)] = digest
+    return hashes
+
+
+def _read_record(folder: Path) -> dict[str, dict[str, str]]:
+    """Read what ran; a record that is missing or damaged means that nothing did."""
+    try:
+        record = json.loads((folder / "artifacts" / RECORD).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _record(job: Job, contents: dict[str, str] | None) -> None:
+    """Note, or forget, that a stage ended; in one atomic move."""
+    artifacts = job.folder / "artifacts"
+    record = _read_record(job.folder)
+    record.pop(job.stage.name, None)
+    if contents is not None:
+        record[job.stage.name] = contents
+    artifacts.mkdir(exist_ok=True)
+    partial = artifacts / f"{RECORD}.partial"
+    partial.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(partial, artifacts / RECORD)

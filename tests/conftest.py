@@ -1,0 +1,89 @@
+"""Small pipelines that tests share: built and run once, through the command."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TINY = """
+leangen: 1
+name: tiny
+model:
+  architecture: llama
+  hidden_size: 64
+  intermediate_size: 128
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  num_key_value_heads: 2
+  max_position_embeddings: 64
+data: {source: text, path: "corpus/*.txt", out_of_sample: other.txt}
+train: {tokens: 60k, batch_size: 8, learning_rate: 1e-2}
+sparsity:
+  pattern: 2:4
+  recover: {tokens: 30k, learning_rate: 3e-3}
+quantization: {weights: 4, group_size: 16, arithmetic: float32}
+target: {hardware: x86-2core, context: 64}
+"""
+
+
+@pytest.fixture(scope="session")
+def leangen() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command as a user does, in a folder."""
+
+    def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from leangen.cli import main; main()"]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def write_texts(folder: Path) -> None:
+    """Write real text: two modules of the standard library to learn from, one not."""
+    library = Path(subprocess.__file__).parent
+    (folder / "corpus").mkdir()
+    for name in ("argparse", "subprocess"):
+        text = (library / f"{name}.py").read_text()
+        (folder / "corpus" / f"{name}.txt").write_text(text)
+    (folder / "other.txt").write_text((library / "this.py").read_text() * 4)
+
+
+@pytest.fixture(scope="session")
+def run_pipeline(tmp_path_factory, leangen) -> Callable[[str], Path]:
+    """Build a spec and run all its stages up to the report; return its folder."""
+
+    def run(text: str) -> Path:
+        root = tmp_path_factory.mktemp("project")
+        write_texts(root)
+        (root / "spec.yaml").write_text(text)
+        for verb in ("build", "run"):
+            done = leangen(verb, "spec.yaml", cwd=root)
+            assert done.returncode == 0, done.stdout + done.stderr
+        (folder,) = (root / "generated").iterdir()
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pipeline(run_pipeline) -> Path:
+    """The folder of a tiny model: bytes, 2:4 Wanda, recovery, 4 bits."""
+    return run_pipeline(TINY)
+
+
+@pytest.fixture(scope="session")
+def bpe_pipeline(run_pipeline) -> Path:
+    """The folder of a tiny dense model: BPE, tied embeddings, 8 bits."""
+    text = TINY.replace("name: tiny", "name: tiny-bpe\ntokenizer: {bpe: 320}")
+    text = text.replace("model:\n", "model:\n  tie_word_embeddings: true\n")
+    text = text.replace("weights: 4", "weights: 8").replace(
+        "pattern: 2:4", "pattern: dense"
+    )
+    return run_pipeline("\n".join(x for x in text.splitlines() if "recover:" not in x))

@@ -1,0 +1,264 @@
+"""The command as people and programs call it: exit codes, --json, and nothing lost."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPEC = Path(__file__).parents[1] / "spec" / "starter.yaml"
+
+
+@pytest.fixture
+def project(tmp_path: Path, leangen) -> Path:
+    """A folder with a spec that was built."""
+    assert leangen("init", cwd=tmp_path).returncode == 0
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def folder(project: Path) -> Path:
+    return project / "generated" / "my-model"
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_init_writes_a_spec_that_builds_and_never_overwrites(project, leangen) -> None:
+    assert (folder(project) / "train.py").exists()
+    before = snapshot(project)
+    done = leangen("init", cwd=project)
+    assert done.returncode == 3
+    assert "spec.yaml exists" in done.stderr
+    assert snapshot(project) == before
+
+
+def test_build_touches_only_what_changed(project, leangen) -> None:
+    times = {p.name: p.stat().st_mtime_ns for p in folder(project).iterdir()}
+    replace(project / "spec.yaml", "weights: 4", "weights: 8")
+    done = leangen("build", "spec.yaml", cwd=project)
+    assert done.returncode == 0
+    touched = {
+        p.name
+        for p in folder(project).iterdir()
+        if p.stat().st_mtime_ns != times[p.name]
+    }
+    assert touched == {"export.py", "leangen.lock"}
+    assert "wrote generated/my-model/export.py" in done.stdout
+
+
+def test_build_removes_what_the_spec_no_longer_says(project, leangen) -> None:
+    (folder(project) / "notes.txt").write_text("mine")
+    text = (project / "spec.yaml").read_text()
+    (project / "spec.yaml").write_text(
+        "\n".join(line for line in text.splitlines() if "recover:" not in line)
+    )
+    assert leangen("build", "spec.yaml", cwd=project).returncode == 0
+    assert not (folder(project) / "recover.py").exists()
+    assert not (folder(project) / "requirements-recover.txt").exists()
+    assert (folder(project) / "notes.txt").read_text() == "mine"
+
+
+def test_an_edited_file_stops_the_build_and_force_overwrites_it(
+    project, leangen
+) -> None:
+    script = folder(project) / "train.py"
+    script.write_text(script.read_text() + "print('mine')\n")
+    before = snapshot(project)
+    done = leangen("build", "spec.yaml", cwd=project)
+    assert done.returncode == 3
+    assert "-print('mine')" in done.stdout
+    assert "edited by hand" in done.stderr
+    assert "--force" in done.stderr
+    assert snapshot(project) == before
+    assert leangen("check", "spec.yaml", cwd=project).returncode == 1
+    assert leangen("build", "spec.yaml", "--force", cwd=project).returncode == 0
+    assert "print('mine')" not in script.read_text()
+    assert leangen("check", "spec.yaml", cwd=project).returncode == 0
+
+
+def test_check_names_each_file_and_its_state(project, leangen) -> None:
+    (folder(project) / "serve.py").unlink()
+    with (folder(project) / "data.py").open("a") as file:
+        file.write("# mine\n")
+    replace(project / "spec.yaml", "tokens: 1M", "tokens: 2M")
+    done = leangen("check", "spec.yaml", cwd=project)
+    assert done.returncode == 1
+    assert "generated/my-model/serve.py: missing" in done.stdout
+    assert "generated/my-model/data.py: edited" in done.stdout
+    assert "generated/my-model/train.py: outdated" in done.stdout
+
+
+def test_diff_shows_figures_and_a_patch_that_git_applies(project, leangen) -> None:
+    replace(project / "spec.yaml", "weights: 4", "weights: 8")
+    done = leangen("diff", "spec.yaml", cwd=project)
+    assert done.returncode == 0
+    assert done.stdout.startswith("# my-model: ")
+    assert "-BITS = 4  # quantization.weights\n+BITS = 8" in done.stdout
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    subprocess.run(
+        ["git", "apply"], cwd=project, input=done.stdout, text=True, check=True
+    )
+    assert leangen("check", "spec.yaml", cwd=project).returncode == 0
+
+
+def test_the_lock_is_what_sha256sum_checks(project) -> None:
+    command = ["sha256sum", "-c", "--strict", "--quiet", "leangen.lock"]
+    subprocess.run(command, cwd=folder(project), check=True)
+
+
+def test_a_botched_merge_of_the_lock_loses_no_knowledge(project, leangen) -> None:
+    ours = (folder(project) / "leangen.lock").read_text()
+    replace(project / "spec.yaml", "weights: 4", "weights: 8")
+    assert leangen("build", "spec.yaml", cwd=project).returncode == 0
+    theirs = (folder(project) / "leangen.lock").read_text()
+    conflict = f"<<<<<<< ours\n{ours}=======\n{theirs}>>>>>>> theirs\n"
+    conflict += f"{'0' * 64}  ../../spec.yaml\n{'0' * 64}  /etc/passwd\n"
+    (folder(project) / "leangen.lock").write_text(conflict)
+    replace(project / "spec.yaml", "weights: 8", "weights: 4")
+    done = leangen("build", "spec.yaml", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert (folder(project) / "leangen.lock").read_text() == ours
+
+
+def test_links_do_not_lead_out_of_the_folder(
+    project, leangen, tmp_path_factory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "victim").write_text("precious")
+    (folder(project) / ".train.py.partial").symlink_to(elsewhere / "victim")
+    (folder(project) / "train.py").unlink()
+    (folder(project) / "train.py").symlink_to(elsewhere / "victim")
+    assert leangen("build", "spec.yaml", cwd=project).returncode == 3
+    assert leangen("build", "spec.yaml", "--force", cwd=project).returncode == 0
+    assert (elsewhere / "victim").read_text() == "precious"
+    (project / "generated").rename(elsewhere / "generated")
+    (project / "generated").mkdir()
+    folder(project).symlink_to(elsewhere / "generated" / "my-model")
+    assert leangen("build", "spec.yaml", cwd=project).returncode == 2
+
+
+def test_json_is_one_document_even_when_the_spec_is_wrong(project, leangen) -> None:
+    done = leangen("check", "spec.yaml", "--json", cwd=project)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "format_version": 1,
+        "exit_code": 0,
+        "diagnostics": [],
+        "specs": [{"name": "my-model", "folder": "generated/my-model", "changes": []}],
+    }
+    replace(project / "spec.yaml", "pattern: 2:4", "pattern: 2:5")
+    done = leangen("build", "spec.yaml", "--json", cwd=project)
+    assert done.returncode == 2
+    (found,) = json.loads(done.stdout)["diagnostics"]
+    assert found["path"] == "sparsity.pattern"
+    assert found["suggestion"] == "2:4"
+    assert found["line"] > 1
+    assert done.stderr == ""
+
+
+def test_all_errors_of_all_specs_come_at_once_and_nothing_is_written(
+    tmp_path, leangen
+) -> None:
+    text = SPEC.read_text()
+    (tmp_path / "good.yaml").write_text(text)
+    (tmp_path / "one.yaml").write_text(
+        text.replace("2:4", "2:5").replace("my-model", "My")
+    )
+    (tmp_path / "two.yaml").write_text(
+        text.replace("hidden_size: 192", "hiden_size: 192")
+    )
+    done = leangen(
+        "build", "good.yaml", "one.yaml", "two.yaml", "three.yaml", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("one.yaml:") == 2
+    assert "two.yaml:9:3" in done.stderr
+    assert "did you mean" in done.stderr
+    assert "three.yaml" in done.stderr
+    assert not (tmp_path / "generated").exists()
+
+
+def test_two_specs_of_one_name_are_refused(tmp_path, leangen) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(SPEC.read_text())
+    done = leangen("build", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "b.yaml:5:7: name: another spec is named my-model" in done.stderr
+
+
+def test_a_model_that_exceeds_its_budget_is_refused_with_the_figures(
+    project, leangen
+) -> None:
+    replace(project / "spec.yaml", "vram_budget: 2GiB", "vram_budget: 100MiB")
+    done = leangen("build", "spec.yaml", cwd=project)
+    assert done.returncode == 2
+    assert "target.vram_budget: train needs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build"],
+        ["bild", "spec.yaml"],
+        ["build", "spec.yaml", "--frce"],
+        ["run", "spec.yaml", "--from"],
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, project, leangen) -> None:
+    done = leangen(*arguments, cwd=project)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, leangen) -> None:
+    leangen("init", cwd=tmp_path)
+    (tmp_path / "generated").write_text("a file where the folder should be")
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 74
+    assert done.stderr.count("\n") == 1
+    assert "generated" in done.stderr
+
+
+def test_a_full_disk_changes_nothing(project, leangen) -> None:
+    replace(project / "spec.yaml", "weights: 4", "weights: 8")
+    replace(project / "spec.yaml", "tokens: 1M", "tokens: 2M")
+    before = snapshot(project)
+    code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+    code += "from leangen.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, "build", "spec.yaml"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 74, done.stderr
+    assert "File too large" in done.stderr
+    assert snapshot(project) == before
+
+
+def test_written_files_have_ordinary_permissions(project) -> None:
+    mode = stat.S_IMODE((folder(project) / "train.py").stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert mode == 0o666 & ~mask
+
+
+def test_schema_is_what_editors_read(tmp_path, leangen) -> None:
+    described = json.loads(leangen("schema", cwd=tmp_path).stdout)
+    assert described["$schema"].startswith("http://json-schema.org/draft-07")
+    assert "h200" in json.dumps(described["properties"]["target"])
