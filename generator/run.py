@@ -138,7 +138,7 @@ def _needs(job: Job) -> list[str]:
 
 def _contents(job: Job) -> dict[str, str]:
     """Hash every file that the stage reads or writes, and name its Python."""
-    files = sorted({*job.inputs, *(file for file in job.outputs if file.exists())})
+    files = sorted(file for file in {*job.inputs, *job.outputs} if file.exists())
     hashes = {"python": sys.version} if job.stage.name == "data" else {}
     for file in files:
         with file.open("rb") as opened:

@@ -38,6 +38,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -131,7 +132,11 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
     partial = OUT / "partial"
     partial.write_text(json.dumps(config(), indent=2) + "\n")
     partial.replace(OUT / "config.json")
-    save_file(tensors, partial, metadata={"format": "pt"})
+    try:
+        save_file(tensors, partial, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk
+        raise OSError(f"{partial}: {error}") from error
+    partial.chmod(0o644)  # safetensors lets the owner alone read it
     partial.replace(OUT / "model.safetensors")
     print(f"wrote {OUT}", flush=True)
 

@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -138,8 +139,11 @@ def save_state(
     """Save what a killed run needs to go on with `step`, in one atomic move."""
     state = {"llama": llama.state_dict(), "optimizer": optimizer.state_dict()}
     partial = STATE.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(state | {"step": step, "inputs": inputs}, file)
+    try:
+        with partial.open("wb") as file:
+            torch.save(state | {"step": step, "inputs": inputs}, file)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(f"{partial}: {error.__context__}") from error
     partial.replace(STATE)
 
 
@@ -220,7 +224,11 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
     partial = OUT / "partial"
     partial.write_text(json.dumps(config(), indent=2) + "\n")
     partial.replace(OUT / "config.json")
-    save_file(tensors, partial, metadata={"format": "pt"})
+    try:
+        save_file(tensors, partial, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk
+        raise OSError(f"{partial}: {error}") from error
+    partial.chmod(0o644)  # safetensors lets the owner alone read it
     partial.replace(OUT / "model.safetensors")
     print(f"wrote {OUT}", flush=True)
 

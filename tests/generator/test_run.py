@@ -1,0 +1,148 @@
+"""`leangen run`: what changed runs, the rest does not, and failures are plain."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leangen.cli import main
+
+
+@pytest.fixture
+def root(pipeline, tmp_path) -> Path:
+    """A copy of a project in which everything ran."""
+    return shutil.copytree(pipeline.parents[1], tmp_path / "project")
+
+
+def run(leangen, root: Path, *arguments: str) -> tuple[int, dict[str, str]]:
+    done = leangen("run", "spec.yaml", "--json", *arguments, cwd=root)
+    document = json.loads(done.stdout)
+    stages = document["specs"][0]["stages"] if document["specs"] else {}
+    return done.returncode, stages
+
+
+ALL = ["data", "train", "prune", "recover", "export", "evaluate"]
+
+
+def test_nothing_runs_twice(root, leangen) -> None:
+    for path in root.rglob("*"):
+        os.utime(path, (1, 1))  # content counts, not time
+    assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
+
+
+def test_an_edit_reruns_what_depends_on_it(root, leangen) -> None:
+    text = (root / "spec.yaml").read_text().replace("weights: 4", "weights: 8")
+    (root / "spec.yaml").write_text(text)
+    assert run(leangen, root)[0] == 1  # not built yet
+    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+    code, stages = run(leangen, root)
+    assert code == 0
+    assert stages == dict.fromkeys(ALL[:4], "skipped") | dict.fromkeys(ALL[4:], "done")
+
+
+def test_a_changed_text_reruns_data(root, leangen) -> None:
+    with (root / "other.txt").open("a") as file:
+        file.write("more text from elsewhere")
+    stages = run(leangen, root, "--until", "train")[1]
+    assert stages == {"data": "done", "train": "skipped"}
+
+
+def test_a_lost_output_is_made_again(root, leangen) -> None:
+    (root / "generated/tiny/artifacts/sparse/model.safetensors").unlink()
+    stages = run(leangen, root)[1]
+    assert stages["train"] == "skipped"
+    assert stages["prune"] == "done"
+    assert stages["recover"] == "skipped"  # pruning gave the same bytes again
+
+
+def test_from_and_until_choose_stages(root, leangen) -> None:
+    assert run(leangen, root, "--from", "prune", "--until", "prune")[1] == {
+        "prune": "done"
+    }
+    done = leangen("run", "spec.yaml", "--from", "distill", cwd=root)
+    assert done.returncode == 2
+    assert "choose one of data, train" in done.stderr
+
+
+def test_a_failing_stage_stops_the_run_with_its_exit_code(root, leangen) -> None:
+    shutil.rmtree(root / "generated/tiny/artifacts/dense")
+    done = leangen("run", "spec.yaml", "--from", "prune", cwd=root)
+    assert done.returncode == 1
+    assert "dense/model.safetensors is missing: run train.py first" in done.stderr
+    assert "prune: ended with exit code 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "recover:" not in done.stderr
+
+
+def test_output_is_live_and_an_interrupt_is_quiet(root) -> None:
+    code = "from leangen.cli import main; main()"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "run",
+            "spec.yaml",
+            "--from",
+            "train",
+            "--until",
+            "train",
+        ],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert "step 1/" in process.stdout.read(20)  # while it runs
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_a_package_that_is_missing_is_named_with_the_remedy(
+    root, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(
+        sys, "argv", ["leangen", "run", "spec.yaml", "--from", "export"]
+    )
+    monkeypatch.setattr("leangen.generator.run.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert "export.py needs numpy, onnx" in errors
+    assert "pip install -r generated/tiny/requirements-export.txt" in errors
+
+
+@pytest.mark.parametrize("stage", ["data", "train", "prune", "export", "evaluate"])
+def test_a_full_disk_is_one_line_and_loses_nothing(root, stage) -> None:
+    folder = root / "generated" / "tiny"
+    before = {
+        p: p.read_bytes() for p in (folder / "artifacts").rglob("*") if p.is_file()
+    }
+    code = (
+        "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    )
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500));"
+    code += f"runpy.run_path('{stage}.py', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"{stage}.py: ")
+    assert done.stderr.count("\n") == 1
+    for path, content in before.items():
+        assert path.read_bytes() == content, path

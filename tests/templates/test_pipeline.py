@@ -1,0 +1,339 @@
+"""What the scripts make, held against transformers, torch and ONNX Runtime."""
+
+import json
+import math
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import numpy_helper
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+from torch.nn.utils import prune as torch_prune
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+
+CHECKPOINTS = ["dense", "sparse", "recovered"]
+CONTEXT = 64
+
+
+def transformers_model(folder: Path) -> LlamaForCausalLM:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def logits_of(model: torch.nn.Module, tokens: np.ndarray) -> np.ndarray:
+    out = model(torch.from_numpy(tokens.astype(np.int64)))
+    return (out if isinstance(out, torch.Tensor) else out.logits).numpy()
+
+
+def some_tokens(folder: Path, length: int = CONTEXT) -> np.ndarray:
+    return np.load(folder / "artifacts" / "data" / "test.npy")[None, :length]
+
+
+def onnx_logits(file: Path, tokens: np.ndarray, steps: list[int]) -> np.ndarray:
+    """Feed the tokens in steps of these lengths, with keys and values passed by hand."""
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    cache = {
+        i.name: np.zeros((1, i.shape[1], CONTEXT, i.shape[3]), np.float32)
+        for i in session.get_inputs()
+        if i.name.startswith("past")
+    }
+    logits, length = [], 0
+    for step in steps:
+        feeds = {
+            "input_ids": tokens[:, length : length + step].astype(np.int64),
+            "logit_positions": np.arange(step),
+            "seqlens_k": np.array([length + step - 1], np.int32),
+            "total_sequence_length": np.array(length + step, np.int32),
+        }
+        outputs = dict(zip(names, session.run(None, feeds | cache), strict=True))
+        logits.append(outputs["logits"])
+        cache = {n: outputs[n.replace("past_key_values", "present")] for n in cache}
+        length += step
+    return np.concatenate(logits, axis=1)
+
+
+def layer_matrices(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        n: w
+        for n, w in weights.items()
+        if n.startswith("model.layers.") and w.ndim == 2
+    }
+
+
+def read_quantized(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Undo MatMulNBits's packing as its documentation has it: name -> levels, scales."""
+    model = onnx.load(file)
+    tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    read = {}
+    for node in model.graph.node:
+        if node.op_type == "MatMulNBits":
+            bits = next(a.i for a in node.attribute if a.name == "bits")
+            packed, scales = (tensors[name] for name in node.input[1:])
+            if bits == 4:
+                packed = np.stack([packed & 15, packed >> 4], axis=-1).reshape(
+                    *packed.shape[:2], -1
+                )
+            levels = packed.astype(np.float32) - 2 ** (bits - 1)
+            read[node.input[1].removesuffix(".levels")] = levels, scales[..., None]
+    return read
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_transformers_loads_a_checkpoint_and_agrees(
+    pipeline, checkpoint, monkeypatch
+) -> None:
+    folder = pipeline / "artifacts" / checkpoint
+    tokens = some_tokens(pipeline)
+    expected = logits_of(transformers_model(folder), tokens)
+    ours = runpy.run_path(str(pipeline / "model.py"))["Llama"]()
+    ours.load_state_dict(
+        {
+            n: torch.from_numpy(w)
+            for n, w in load_file(folder / "model.safetensors").items()
+        }
+    )
+    assert abs(logits_of(ours, tokens) - expected).max() < 1e-4
+    graph = onnx_logits(folder / "model.onnx", tokens, [CONTEXT])
+    assert abs(graph - expected).max() < 1e-3
+
+
+def test_a_tied_checkpoint_loads_and_agrees(bpe_pipeline) -> None:
+    folder = bpe_pipeline / "artifacts" / "dense"
+    tokens = some_tokens(bpe_pipeline)
+    model = transformers_model(folder)
+    assert model.config.tie_word_embeddings
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    graph = onnx_logits(folder / "model.onnx", tokens, [CONTEXT])
+    assert abs(graph - logits_of(model, tokens)).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["pipeline", "bpe_pipeline"])
+def test_the_quantized_graph_computes_what_its_weights_say(name, request) -> None:
+    folder = request.getfixturevalue(name)
+    checkpoint = "recovered" if name == "pipeline" else "dense"
+    model = transformers_model(folder / "artifacts" / checkpoint)
+    state = model.state_dict()
+    for matrix, (levels, scales) in read_quantized(
+        folder / "artifacts/onnx/model.onnx"
+    ).items():
+        weight = torch.from_numpy((levels * scales).reshape(state[matrix].shape))
+        target = "lm_head.weight" if matrix.startswith("model.embed") else matrix
+        if target != matrix:  # tied: the graph quantizes the head's copy alone
+            model.lm_head.weight = torch.nn.Parameter(weight)
+        else:
+            state[target].copy_(weight)
+    embedding = model.model.embed_tokens.weight
+    embedding.data = embedding.data.half().float()
+    tokens = some_tokens(folder)
+    expected = logits_of(model, tokens)
+    got = onnx_logits(folder / "artifacts/onnx/model.onnx", tokens, [CONTEXT])
+    assert np.linalg.norm(got - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("file", ["recovered/model.onnx", "onnx/model.onnx"])
+def test_logits_with_and_without_the_cache_agree(pipeline, file) -> None:
+    tokens = some_tokens(pipeline)
+    whole = onnx_logits(pipeline / "artifacts" / file, tokens, [CONTEXT])
+    parts = onnx_logits(
+        pipeline / "artifacts" / file, tokens, [20, 1, 1, 10, *[1] * 32]
+    )
+    assert np.linalg.norm(whole - parts) < 1e-4 * np.linalg.norm(whole)
+
+
+@pytest.mark.parametrize("checkpoint", ["sparse", "recovered"])
+def test_every_group_of_four_has_two_zeros(pipeline, checkpoint) -> None:
+    weights = load_file(pipeline / "artifacts" / checkpoint / "model.safetensors")
+    dense = load_file(pipeline / "artifacts" / "dense" / "model.safetensors")
+    matrices = layer_matrices(weights)
+    assert len(matrices) == 2 * 7
+    for name, weight in matrices.items():
+        assert ((weight.reshape(-1, 4) == 0).sum(axis=1) == 2).all(), name
+        assert not (dense[name] == 0).any(), name
+
+
+def test_quantization_keeps_the_zeros(pipeline) -> None:
+    weights = load_file(pipeline / "artifacts/recovered/model.safetensors")
+    for name, (levels, _) in read_quantized(
+        pipeline / "artifacts/onnx/model.onnx"
+    ).items():
+        if name in layer_matrices(weights):
+            assert (levels.reshape(weights[name].shape)[weights[name] == 0] == 0).all()
+
+
+def test_recovery_only_moves_what_was_kept(pipeline) -> None:
+    sparse = load_file(pipeline / "artifacts/sparse/model.safetensors")
+    recovered = load_file(pipeline / "artifacts/recovered/model.safetensors")
+    for name, weight in layer_matrices(sparse).items():
+        assert ((recovered[name] == 0) == (weight == 0)).all()
+        assert (recovered[name] != weight).any()
+
+
+def test_the_report_says_what_transformers_measures(pipeline) -> None:
+    report = json.loads((pipeline / "artifacts" / "report.json").read_text())
+    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    count = len(tokens) // (CONTEXT + 1)
+    starts = np.linspace(0, len(tokens) - CONTEXT - 1, count, dtype=int)
+    rows = np.stack([tokens[s : s + CONTEXT + 1] for s in starts]).astype(np.int64)
+    for name in CHECKPOINTS:
+        logits = logits_of(
+            transformers_model(pipeline / "artifacts" / name), rows[:, :-1]
+        )
+        loss = torch.nn.functional.cross_entropy(
+            torch.from_numpy(logits).flatten(0, 1),
+            torch.from_numpy(rows[:, 1:]).flatten(),
+        )
+        reported = report["models"][name]["perplexity"]["ood"]
+        assert reported == pytest.approx(math.exp(loss), rel=1e-4)
+    assert report["tokens"]["ood"] == count * CONTEXT
+    assert report["context"] == CONTEXT
+
+
+def test_the_report_tells_the_story(pipeline) -> None:
+    report = json.loads((pipeline / "artifacts" / "report.json").read_text())
+    models = report["models"]
+    assert list(models) == [*CHECKPOINTS, "exported"]
+    perplexity = {
+        name: figures["perplexity"]["test"] for name, figures in models.items()
+    }
+    assert perplexity["recovered"] < perplexity["sparse"]
+    assert perplexity["dense"] < perplexity["sparse"]
+    assert models["dense"]["zeros"] == 0
+    assert models["sparse"]["zeros"] == models["recovered"]["zeros"] == 0.5
+    assert models["exported"]["zeros"] >= 0.5
+    assert models["exported"]["bytes"] < models["dense"]["bytes"] / 2
+    text = (pipeline / "artifacts" / "report.md").read_text()
+    for name in models:
+        assert f"| {name} |" in text
+
+
+def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
+    pipeline, tmp_path
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    (folder / "artifacts" / "report.json").unlink()
+    script = (folder / "evaluate.py").read_text()
+    assert "PERPLEXITY_RATIO" not in script
+    spec = (
+        pipeline.parents[1] / "spec.yaml"
+    ).read_text() + "gates: {perplexity_ratio: 1}\n"
+    from leangen.generator.build import build
+    from leangen.spec import loads
+
+    script = build(loads(spec, "spec.yaml"))["evaluate.py"]
+    script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
+    (folder / "evaluate.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "evaluate.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.search(
+        r"^gate missed: perplexity ratio [\d.]+ > 0.01$", done.stderr, re.MULTILINE
+    )
+    gate = json.loads((folder / "artifacts/report.json").read_text())["gates"]
+    assert gate["perplexity_ratio"]["limit"] == 0.01
+
+
+def test_bpe_tokens_decode_to_the_text(bpe_pipeline) -> None:
+    tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
+    tokens = np.load(bpe_pipeline / "artifacts/data/ood.npy")
+    text = (bpe_pipeline.parents[1] / "other.txt").read_text()
+    assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
+    assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
+    assert tokens.max() < 320
+
+
+def test_byte_tokens_are_the_text(pipeline) -> None:
+    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    text = (pipeline.parents[1] / "other.txt").read_bytes()
+    assert tokens[0] == 256
+    assert bytes(tokens[1:].tolist()) == text
+
+
+def test_no_text_is_in_two_splits(pipeline) -> None:
+    pieces = [
+        np.load(pipeline / f"artifacts/data/{s}.npy") for s in ("train", "val", "test")
+    ]
+    corpus = sorted((pipeline.parents[1] / "corpus").iterdir())
+    assert sum((p != 256).sum() for p in pieces) == sum(
+        f.stat().st_size for f in corpus
+    )
+
+
+@pytest.fixture(scope="session")
+def prune_with(pipeline, tmp_path_factory) -> Callable[[str], dict[str, np.ndarray]]:
+    """Prune the tiny dense model as another sparsity section says."""
+
+    def prune(section: str) -> dict[str, np.ndarray]:
+        from leangen.generator.build import build
+        from leangen.spec import loads
+
+        folder = tmp_path_factory.mktemp("prune")
+        text = (pipeline.parents[1] / "spec.yaml").read_text()
+        text = re.sub(r"sparsity:\n(  .*\n)*", f"sparsity: {section}\n", text)
+        for name, content in build(loads(text, "spec.yaml")).items():
+            (folder / name).write_text(content)
+        (folder / "artifacts").mkdir()
+        for part in ("dense", "data"):
+            shutil.copytree(pipeline / "artifacts" / part, folder / "artifacts" / part)
+        subprocess.run(
+            [sys.executable, "prune.py"], cwd=folder, check=True, capture_output=True
+        )
+        return layer_matrices(load_file(folder / "artifacts/sparse/model.safetensors"))
+
+    return prune
+
+
+def test_unstructured_magnitude_is_what_torch_prunes(pipeline, prune_with) -> None:
+    pruned = prune_with("{pattern: unstructured, ratio: 0.3, method: magnitude}")
+    dense = load_file(pipeline / "artifacts/dense/model.safetensors")
+    for name, weight in pruned.items():
+        layer = torch.nn.Linear(*weight.shape[::-1], bias=False)
+        layer.weight.data = torch.from_numpy(dense[name])
+        torch_prune.l1_unstructured(layer, "weight", amount=round(0.3 * weight.size))
+        assert (layer.weight.detach().numpy() == weight).all(), name
+
+
+def test_magnitude_keeps_the_largest_of_each_group(pipeline, prune_with) -> None:
+    pruned = prune_with("{pattern: 3:8, method: magnitude}")
+    dense = load_file(pipeline / "artifacts/dense/model.safetensors")
+    for name, weight in pruned.items():
+        order = abs(dense[name].reshape(-1, 8)).argsort(axis=1)
+        expected = dense[name].reshape(-1, 8).copy()
+        np.put_along_axis(expected, order[:, :5], 0, axis=1)
+        assert (expected == weight.reshape(-1, 8)).all(), name
+
+
+def test_wanda_scores_by_the_inputs_that_transformers_sees(
+    pipeline, prune_with
+) -> None:
+    pruned = prune_with("{pattern: unstructured, ratio: 0.5, method: wanda}")
+    model = transformers_model(pipeline / "artifacts" / "dense")
+    tokens = np.load(pipeline / "artifacts/data/train.npy")
+    starts = np.linspace(0, len(tokens) - CONTEXT - 1, 128, dtype=int)
+    rows = np.stack([tokens[s : s + CONTEXT] for s in starts])
+    matrix = model.model.layers[0].self_attn.q_proj
+    seen = []
+    matrix.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    logits_of(model, rows)
+    norms = seen[0].flatten(0, 1).norm(dim=0)
+    score = (matrix.weight.detach().abs() * norms).numpy()
+    zero = pruned["model.layers.0.self_attn.q_proj.weight"] == 0
+    assert (zero.sum(axis=1) == 32).all()
+    expected = np.zeros_like(zero)
+    np.put_along_axis(expected, score.argsort(axis=1)[:, :32], True, axis=1)
+    assert (zero == expected).mean() > 0.999  # ties and rounding
