@@ -50,5 +50,5 @@ from model import (
     DecoderLayer,
     Llama,
     config,
-    rotary_angles,
+    rotary_table,
 )

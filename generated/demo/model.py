@@ -25,16 +25,16 @@ HEAD_DIM = HIDDEN_SIZE // NUM_ATTENTION_HEADS
 SEPARATOR = 256  # the token between two documents, after the 256 byte values
 
 
-def rotary_angles(length: int, device: torch.device) -> Tensor:
-    """Angle of each position and frequency: (T, D / 2)."""
-    exponents = torch.arange(0, HEAD_DIM, 2, device=device) / HEAD_DIM
-    positions = torch.arange(length, device=device)
-    return torch.outer(positions, ROPE_THETA**-exponents)
+def rotary_table() -> Tensor:
+    """Cosines and sines of the angles of each position: (2, T, D / 2)."""
+    frequencies = ROPE_THETA ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
+    angles = torch.outer(torch.arange(MAX_POSITION_EMBEDDINGS), frequencies)
+    return torch.stack((angles.cos(), angles.sin()))
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
+def rotate(x: Tensor, rotary: Tensor) -> Tensor:
     """Turn each head by its position: (B, H, T, D) -> (B, H, T, D)."""
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = rotary
     a, b = x.chunk(2, dim=-1)  # 2 x (B, H, T, D / 2)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).type_as(x)
 
@@ -50,12 +50,12 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(HIDDEN_SIZE, kv_width, bias=False)
         self.o_proj = nn.Linear(HIDDEN_SIZE, HIDDEN_SIZE, bias=False)
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rotary: Tensor) -> Tensor:
         q = self.q_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, H, T, D)
         k = self.k_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, K, T, D)
         v = self.v_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, K, T, D)
         y = F.scaled_dot_product_attention(
-            rotate(q, angles), rotate(k, angles), v, is_causal=True, enable_gqa=True
+            rotate(q, rotary), rotate(k, rotary), v, is_causal=True, enable_gqa=True
         )  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
@@ -83,8 +83,8 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(HIDDEN_SIZE, RMS_NORM_EPS)
         self.mlp = FeedForward()
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), angles)
+    def forward(self, x: Tensor, rotary: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rotary)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -96,12 +96,13 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(VOCAB_SIZE, HIDDEN_SIZE)
         self.layers = nn.ModuleList(DecoderLayer() for _ in range(NUM_HIDDEN_LAYERS))
         self.norm = nn.RMSNorm(HIDDEN_SIZE, RMS_NORM_EPS)
+        self.register_buffer("rotary", rotary_table(), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        angles = rotary_angles(tokens.shape[1], tokens.device)
-        x = self.embed_tokens(tokens)
+        rotary = self.rotary[:, : tokens.shape[1]]  # (2, T, D / 2)
+        x = self.embed_tokens(tokens)  # (B, T, C)
         for layer in self.layers:
-            x = layer(x, angles)
+            x = layer(x, rotary)
         return self.norm(x)
 
 

@@ -48,7 +48,7 @@ from model import (
     NUM_HIDDEN_LAYERS,
     DecoderLayer,
     config,
-    rotary_angles,
+    rotary_table,
 )
 
 KEPT = 2  # sparsity.pattern: weights that stay in a group
@@ -92,9 +92,9 @@ def calibration_sequences() -> Tensor:
 
 def forward(layer: DecoderLayer, hidden: Tensor) -> Tensor:
     """Run all calibration sequences through a layer: (N, T, C) -> (N, T, C)."""
-    angles = rotary_angles(hidden.shape[1], torch.device(DEVICE))
+    rotary = rotary_table().to(DEVICE)
     parts = hidden.split(MICRO_BATCH)
-    return torch.cat([layer(part.to(DEVICE), angles).cpu() for part in parts])
+    return torch.cat([layer(part.to(DEVICE), rotary).cpu() for part in parts])
 
 
 def input_norms(layer: DecoderLayer, hidden: Tensor) -> dict[nn.Linear, Tensor]:

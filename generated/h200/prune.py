@@ -42,13 +42,13 @@ from model import (
     NUM_HIDDEN_LAYERS,
     DecoderLayer,
     config,
-    rotary_angles,
+    rotary_table,
 )
 
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
 CALIBRATION_SEQUENCES = 128  # as in the paper
-MICRO_BATCH = 128  # sequences at once
+MICRO_BATCH = 64  # sequences at once
 DEVICE = "cuda"
 ARTIFACTS = Path(__file__).parent / "artifacts"
 DATA, OUT = ARTIFACTS / "data", ARTIFACTS / "sparse"
@@ -86,9 +86,9 @@ def calibration_sequences() -> Tensor:
 
 def forward(layer: DecoderLayer, hidden: Tensor) -> Tensor:
     """Run all calibration sequences through a layer: (N, T, C) -> (N, T, C)."""
-    angles = rotary_angles(hidden.shape[1], torch.device(DEVICE))
+    rotary = rotary_table().to(DEVICE)
     parts = hidden.split(MICRO_BATCH)
-    return torch.cat([layer(part.to(DEVICE), angles).cpu() for part in parts])
+    return torch.cat([layer(part.to(DEVICE), rotary).cpu() for part in parts])
 
 
 def input_norms(layer: DecoderLayer, hidden: Tensor) -> dict[nn.Linear, Tensor]:

@@ -40,9 +40,9 @@ from torch.nn import functional as F
 
 from model import MAX_POSITION_EMBEDDINGS, NUM_HIDDEN_LAYERS, Llama, config
 
-TOKENS = 120_000_000  # train.tokens
+TOKENS = 60_000_000  # train.tokens
 BATCH_SIZE = 256  # train.batch_size: sequences a step
-MICRO_BATCH = 128  # sequences at once: a divisor of the batch that fits
+MICRO_BATCH = 64  # sequences at once: a divisor of the batch that fits
 LEARNING_RATE = 0.001  # train.learning_rate: at its peak
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone
 SEED = 0  # train.seed
@@ -118,7 +118,7 @@ def make_optimizer(llama: Llama) -> torch.optim.Optimizer:
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, step: int) -> None:
     """Warm up linearly, then follow a cosine down to a tenth."""
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    warmup = min(1.0, step / WARMUP_STEPS)
     cosine = 0.5 + 0.5 * math.cos(math.pi * step / STEPS)
     for group in optimizer.param_groups:
         group["lr"] = LEARNING_RATE * warmup * (0.1 + 0.9 * cosine)
@@ -136,7 +136,7 @@ def fingerprint(inputs: list[Path]) -> str:
 def save_state(
     llama: Llama, optimizer: torch.optim.Optimizer, step: int, inputs: str
 ) -> None:
-    """Save what a killed run needs to go on with `step`, in one atomic move."""
+    """Save what a killed run needs to go on after `step`, in one atomic move."""
     state = {"llama": llama.state_dict(), "optimizer": optimizer.state_dict()}
     partial = STATE.with_suffix(".partial")
     try:
@@ -148,7 +148,7 @@ def save_state(
 
 
 def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> int:
-    """Go on with an unfinished run of the same inputs, if any; return its next step."""
+    """Go on with an unfinished run of the same inputs, if any; return its last step."""
     if not STATE.exists():
         return 0
     state = torch.load(STATE, map_location=DEVICE)
@@ -156,7 +156,7 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> i
         return 0
     llama.load_state_dict(state["llama"])
     optimizer.load_state_dict(state["optimizer"])
-    print(f"going on at step {state['step']:,}", flush=True)
+    print(f"going on after step {state['step']:,}", flush=True)
     return state["step"]
 
 
@@ -187,9 +187,11 @@ def validation_loss(llama: Llama, tokens: np.ndarray) -> float:
     return sum(len(p) * loss_of(llama, p.to(DEVICE)).item() for p in parts) / len(batch)
 
 
-def report(step: int, first: int, started: float, losses: str, end: str) -> None:
-    """Show how far the run is, its losses, its speed and the time that is left."""
-    seconds = (time.perf_counter() - started) / (step - first)  # a step
+def report(step: int, seconds: float, losses: str, end: str) -> None:
+    """Show how far the run is, its losses, its speed and the time that is left.
+
+    seconds: what a step takes
+    """
     speed = BATCH_SIZE * MAX_POSITION_EMBEDDINGS / seconds
     left = timedelta(seconds=round((STEPS - step) * seconds))
     line = f"step {step:,}/{STEPS:,}  {losses}  {speed:,.0f} tokens/s  {left} left"
@@ -205,17 +207,20 @@ def train(
     """Take all steps, from the first one or from where a killed run was saved."""
     train_tokens, val_tokens = load_tokens("train"), load_tokens("val")
     inputs_hash = fingerprint(inputs)
-    first = load_state(llama, optimizer, inputs_hash)
+    timed = load_state(llama, optimizer, inputs_hash)  # speed is measured from here
     started = time.perf_counter()
-    for step in range(first, STEPS):
+    for step in range(timed + 1, STEPS + 1):
         set_learning_rate(optimizer, step)
         loss = train_step(llama, optimizer, draw(train_tokens, step), objective)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == STEPS:
-            losses = f"loss {loss:.3f}  val {validation_loss(llama, val_tokens):.3f}"
-            save_state(llama, optimizer, step + 1, inputs_hash)
-            report(step + 1, first, started, losses, "\n")
-        elif (step + 1) % SHOW_EVERY == 0:
-            report(step + 1, first, started, f"loss {loss:.3f}", "\r")
+        if step % SHOW_EVERY == 0 or step % SAVE_EVERY == 0 or step == STEPS:
+            losses = f"loss {loss:.3f}"  # waits for the device
+            seconds = (time.perf_counter() - started) / (step - timed)
+            report(step, seconds, losses, "\r")
+        if step % SAVE_EVERY == 0 or step == STEPS:
+            losses += f"  val {validation_loss(llama, val_tokens):.3f}"
+            report(step, seconds, losses, "\n")
+            save_state(llama, optimizer, step, inputs_hash)
+            timed, started = step, time.perf_counter()
 
 
 def save_checkpoint(tensors: dict[str, Tensor]) -> None:

@@ -44,7 +44,7 @@ def test_a_killed_training_ends_with_the_same_weights(pipeline, unfinished) -> N
     done = start(folder, stage)
     out, _ = done.communicate()
     assert done.returncode == 0
-    assert "going on at step" in out
+    assert "going on after step" in out
     weights = Path("artifacts", STAGES[stage], "model.safetensors")
     assert (folder / weights).read_bytes() == (pipeline / weights).read_bytes()
     assert not (folder / "artifacts" / f"{stage}.state").exists()
