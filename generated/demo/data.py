@@ -29,8 +29,7 @@ from pathlib import Path
 import numpy as np
 
 OUT_OF_SAMPLE = [
-    "README.md",
-    "docs/*.md",
+    "LICENSE",
 ]  # data.out_of_sample
 PROJECT = Path(__file__).resolve().parents[2]  # where globs start
 ARTIFACTS = Path(__file__).parent / "artifacts"
