@@ -11,8 +11,8 @@ class Bare(str):
 def literal(value: object) -> str:
     """Write a value as the Python literal that `ruff format` would leave alone.
 
-    Raises TypeError for anything but numbers, strings, None and tuples of them,
-    which become lists.
+    Raises TypeError for anything but numbers, strings, None, dicts and tuples;
+    tuples become lists.
     """
     if value is None or isinstance(value, bool | Bare):
         return str(value)
@@ -22,8 +22,11 @@ def literal(value: object) -> str:
         return repr(value)
     if isinstance(value, str):
         return _string(value)
-    if isinstance(value, tuple):
-        return _list(value)
+    if isinstance(value, tuple | list):
+        return _lines("[", [literal(item) for item in value], "]")
+    if isinstance(value, dict):
+        items = value.items()
+        return _lines("{", [f"{literal(k)}: {literal(v)}" for k, v in items], "}")
     raise TypeError(f"{type(value).__name__} has no literal")
 
 
@@ -38,9 +41,9 @@ def _character(character: str, quote: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 
 
-def _list(values: tuple[object, ...]) -> str:
-    """One element a line, so that a change of one is a diff of one line."""
-    return "[\n" + "".join(f"    {literal(value)},\n" for value in values) + "]"
+def _lines(start: str, items: list[str], end: str) -> str:
+    """One item a line, so that a change of one is a diff of one line."""
+    return start + "\n" + "".join(f"    {item},\n" for item in items) + end
 
 
 def bare(value: object) -> Bare:

@@ -48,8 +48,7 @@ def plan(spec: Spec) -> Plan:
     for stage in stages_of(spec):
         decide = DECIDE.get(stage.name)
         decisions[stage.name] = decide(select(spec, stage.fields)) if decide else {}
-        if stage.name in ("export", "evaluate"):
-            decisions[stage.name]["checkpoints"] = checkpoints_of(spec)
+        decisions[stage.name]["checkpoints"] = checkpoints_of(spec)
     return Plan(
         name=spec.name,
         parameters=accounting.parameters(model, vocab_size),

@@ -86,9 +86,9 @@ def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
     """List the text files that data.py reads, as its find_text does."""
     project = folder.resolve().parents[1]
     for pattern in (*spec.data.path, *spec.data.out_of_sample):
-        for name in sorted(glob(str(project / pattern), recursive=True)):
-            if os.path.isfile(name):
-                yield Path(name)
+        for name in sorted(glob(pattern, root_dir=project, recursive=True)):
+            if (project / name).is_file():
+                yield project / name
 
 
 def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:

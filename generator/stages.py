@@ -101,12 +101,12 @@ def stages_of(spec: Spec) -> list[Stage]:
     return [stage for stage in STAGES if stage.present(spec)]
 
 
-def checkpoints_of(spec: Spec) -> tuple[str, ...]:
-    """Name the checkpoint folders on the way to the exported model, in order."""
-    written = {file for stage in stages_of(spec) for file in stage.writes}
-    return tuple(
-        c for c in ("dense", "sparse", "recovered") if _checkpoint(c)[0] in written
-    )
+def checkpoints_of(spec: Spec) -> dict[str, str]:
+    """Name the checkpoints on the way to the exported model, and what writes them."""
+    writers = {file: s.script for s in stages_of(spec) for file in s.writes}
+    folders = ("dense", "sparse", "recovered")
+    files = {folder: _checkpoint(folder)[0] for folder in folders}
+    return {folder: writers[file] for folder, file in files.items() if file in writers}
 
 
 def select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:

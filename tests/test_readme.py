@@ -45,7 +45,11 @@ def test_the_transcript_is_what_the_commands_print(tmp_path: Path) -> None:
 
 def test_the_links_of_the_documents_lead_somewhere() -> None:
     root = README.parent
-    for document in [*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("templates/*.md")]:
+    for document in [
+        *root.glob("*.md"),
+        *root.glob("docs/*.md"),
+        *root.glob("templates/*.md"),
+    ]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -39,8 +39,8 @@ def find_text(globs: list[str]) -> list[Path]:
     """List the files that the globs name, in order; a glob without any is an error."""
     found = []
     for pattern in globs:
-        paths = map(Path, glob(str(PROJECT / pattern), recursive=True))
-        files = [path for path in paths if path.is_file()]
+        names = glob(pattern, root_dir=PROJECT, recursive=True)
+        files = [PROJECT / name for name in names if (PROJECT / name).is_file()]
         if not files:
             sys.exit(f"data.py: no file matches {pattern} in {PROJECT}")
         found += files

@@ -36,11 +36,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-CHECKPOINTS = [
-    "dense",
-    "sparse",
-    "recovered",
-]  # the last one is exported
+# In order, with the scripts that write them; the last one is exported.
+CHECKPOINTS = {
+    "dense": "train.py",
+    "sparse": "prune.py",
+    "recovered": "recover.py",
+}
 CONTEXT = 256  # target.context: positions that the rotary tables cover
 BITS = 4  # quantization.weights
 HEAD_BITS = 8  # the output head tells all tokens apart: it keeps more
@@ -65,9 +66,9 @@ class Checkpoint:
     weights: dict[str, np.memmap]
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_checkpoint(folder: Path, script: str) -> Checkpoint:
     """Map the tensors of a folder in Hugging Face's layout."""
-    file = require(folder / "model.safetensors", "the stages before")
+    file = require(folder / "model.safetensors", script)
     with file.open("rb") as opened:
         size = int.from_bytes(opened.read(8), "little")
         header = json.loads(opened.read(size))
@@ -307,9 +308,9 @@ def close(graph: Graph, config: dict) -> onnx.ModelProto:
 
 
 def main() -> None:
-    for name in CHECKPOINTS:
+    for name, script in CHECKPOINTS.items():
         folder = ARTIFACTS / name
-        checkpoint = open_checkpoint(folder)
+        checkpoint = open_checkpoint(folder, script)
         graph = Graph(folder / "model.safetensors")
         model = decoder(graph, checkpoint, embed_float32, linear_float32)
         onnx.save(model, folder / "partial")
