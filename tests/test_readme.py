@@ -20,7 +20,7 @@ def transcript(commands: list[str], folder: Path) -> str:
     for command in commands:
         done = subprocess.run(
             command,
-            shell=True,  # noqa: S602 - the README's own commands
+            shell=True,
             cwd=folder,
             env=env,
             text=True,
