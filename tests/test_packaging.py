@@ -1,0 +1,43 @@
+"""What pip installs works without the repository: templates and schema are in the wheel."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
+
+def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    tracked = ["git", "checkout-index", "--all", f"--prefix={source}/"]
+    subprocess.run(tracked, cwd=ROOT, check=True)
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--target", target]
+    subprocess.run([*PIP, "install", *options, source], check=True)
+    names = {path.name for path in (target / "leangen").iterdir()}
+    assert {"cli.py", "generator", "spec", "templates"} <= names
+    assert "tests" not in names
+    code = f"import sys; sys.path.insert(0, {str(target)!r});"
+    code += "import leangen.cli; assert leangen.cli.__file__.startswith(sys.path[0]);"
+    code += "leangen.cli.main()"
+    for verb in (["build"], ["check"]):
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            *verb,
+            str(ROOT / "spec/examples/demo.yaml"),
+        ]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    for file in (ROOT / "generated" / "demo").glob("*.py"):
+        built = tmp_path / "generated" / "demo" / file.name
+        assert built.read_bytes() == file.read_bytes()
+
+
+def test_the_command_imports_nothing_heavy() -> None:
+    code = "import sys, leangen.cli; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "onnx", "numpy", "jsonschema", "jinja2", "pydantic"}
