@@ -38,8 +38,15 @@ def _checkpoint(name: str) -> tuple[str, str]:
 DENSE, SPARSE, RECOVERED = map(_checkpoint, ("dense", "sparse", "recovered"))
 GRAPHS = ("dense/model.onnx", "sparse/model.onnx", "recovered/model.onnx")
 EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
-MEMORY = ("model", "tokenizer.vocab_size", "train.batch_size", "train.precision")
-MEMORY += ("train.hardware", "target.hardware", "target.vram_budget")
+MEMORY = (
+    "model",
+    "tokenizer.vocab_size",
+    "train.batch_size",
+    "train.precision",
+    "train.hardware",
+    "target.hardware",
+    "target.vram_budget",
+)
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
 RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
 
