@@ -50,17 +50,10 @@ def init(
     json: Json = False,
 ) -> Answer:
     """Write a commented spec that builds as it is."""
+    from leangen.generator.disk import create
+
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
-    try:
-        with file.open("x", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
-    except FileExistsError:
-        raise LeangenError.of(
-            f"{file} exists",
-            remedy="name another file, or remove this one",
-            code="exists",
-            exit_code=REFUSED,
-        ) from None
+    create(file, text)
     return Answer(f"wrote {file}; next: leangen build {file}\n", [{"file": str(file)}])
 
 
@@ -181,10 +174,19 @@ def _emit(answer: Answer, as_document: bool) -> None:
         "specs": list(answer.specs),
     }
     try:
-        print(json.dumps(document, indent=2) if as_document else answer.text, end="")
-        sys.stdout.flush()
+        text = f"{json.dumps(document, indent=2)}\n" if as_document else answer.text
+        print(text, end="", flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
+    except OSError as error:
+        _close_stdout()
+        print(f"error: standard output: {error}", file=sys.stderr)
+        sys.exit(IO_ERROR)
     if not as_document:
         for diagnostic in answer.diagnostics:
             print(render(diagnostic), file=sys.stderr)
+
+
+def _close_stdout() -> None:
+    """Let what Python still holds for standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

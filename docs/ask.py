@@ -6,7 +6,6 @@ Starts serve.py, streams two completions, and stops it again.
 """
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +20,21 @@ def main() -> None:
     server = subprocess.Popen(
         [sys.executable, folder / "serve.py"], stdout=subprocess.PIPE, text=True
     )
-    ready = server.stdout.readline()
-    print(ready, end="")
-    found = re.search(r"http://\S+", ready)
-    if not found:
-        sys.exit(server.wait())
-    client = OpenAI(base_url=found[0], api_key="unused")
+    try:
+        ready = server.stdout.readline()
+        print(ready, end="")
+        found = re.search(r"http://\S+", ready)
+        if found:
+            ask(found[0])
+    finally:
+        server.terminate()
+        code = server.wait()
+    sys.exit(code)
+
+
+def ask(url: str) -> None:
+    """Stream a completion of each prompt to the terminal."""
+    client = OpenAI(base_url=url, api_key="unused")
     model = client.models.list().data[0].id
     for prompt in PROMPTS:
         print(f"\n--- {model} goes on with:\n{prompt}", end="", flush=True)
@@ -36,8 +44,6 @@ def main() -> None:
         for chunk in chunks:
             print(chunk.choices[0].text, end="", flush=True)
         print()
-    server.send_signal(signal.SIGTERM)
-    server.wait()
 
 
 if __name__ == "__main__":

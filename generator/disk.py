@@ -95,6 +95,18 @@ def write(changes: Iterable[Change]) -> None:
                 _partial(change.file).unlink(missing_ok=True)
 
 
+def create(file: Path, text: str) -> None:
+    """Write a new file: whole or not at all, and never over another."""
+    if os.path.lexists(file):
+        raise LeangenError.of(
+            f"{file} exists",
+            remedy="name another file, or remove this one",
+            code="exists",
+            exit_code=3,
+        )
+    write([Change(file, MISSING, None, text)])
+
+
 def _partial(file: Path) -> Path:
     return file.with_name(f".{file.name}.partial")
 

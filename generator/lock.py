@@ -27,7 +27,7 @@ def parse_lock(text: str) -> dict[str, set[str]]:
     """Read the hashes that each file may have.
 
     Lines that are none, such as a merge's conflict markers, are passed over; both sides
-    of a conflict count. Names with a folder in them, or that hide, never match.
+    of a conflict count. Names with a folder in them never match.
     """
     hashes: dict[str, set[str]] = {}
     for line in text.splitlines():

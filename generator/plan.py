@@ -74,7 +74,7 @@ def _demands(spec: Spec) -> dict[str, Demand]:
 
 
 def _decide(spec: Spec, stage: Stage) -> dict[str, object]:
-    """Decide for a stage, by what it may see of the spec alone."""
+    """Decide for a stage, by what it may see of the spec, and by which stages there are."""
     view = select(spec, stage.fields)
     if stage.name in ("train", "prune", "recover"):
         return {"device": device_of(view), "micro_batch": micro_batch(view)}

@@ -110,7 +110,7 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
 def is_done(job: Job) -> bool:
     """Whether the stage ended on these very inputs and its outputs are still there."""
     recorded = _read_record(job.folder).get(job.stage.name)
-    return recorded is not None and recorded == _contents(job)
+    return recorded == _hashes(job, (*job.inputs, *job.outputs))
 
 
 def execute(job: Job, stdout: int | None = None) -> int:
@@ -122,11 +122,12 @@ def execute(job: Job, stdout: int | None = None) -> int:
             remedy=f"pip install -r {job.folder}/requirements-{job.stage.name}.txt",
             code="missing-package",
         )
+    read = _hashes(job, job.inputs)  # as they are before the stage reads them
     _record(job, None)
     command = [sys.executable, job.stage.script]
     code = subprocess.call(command, cwd=job.folder, stdout=stdout)
     if code == 0 and not job.stage.serves:
-        _record(job, _contents(job))
+        _record(job, read | _hashes(job, job.outputs))
     return code
 
 
@@ -136,14 +137,14 @@ def _needs(job: Job) -> list[str]:
     return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
 
 
-def _contents(job: Job) -> dict[str, str]:
-    """Hash every file that the stage reads or writes, and name its Python."""
-    files = sorted(file for file in {*job.inputs, *job.outputs} if file.exists())
+def _hashes(job: Job, files: tuple[Path, ...]) -> dict[str, str]:
+    """Hash the files that are there; the library that data.py reads is a version."""
     hashes = {"python": sys.version} if job.stage.name == "data" else {}
     for file in files:
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        hashes[os.path.relpath(file, job.folder)] = digest
+        if file.exists():
+            with file.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            hashes[os.path.relpath(file, job.folder)] = digest
     return hashes
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import os
-import resource
+import re
 import shutil
 import signal
 import socket
@@ -42,7 +42,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from waitress import create_server
 from waitress.server import BaseWSGIServer
-from waitress.utilities import Error
 
 from model import (
     MAX_POSITION_EMBEDDINGS,

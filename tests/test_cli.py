@@ -258,6 +258,22 @@ def test_written_files_have_ordinary_permissions(project) -> None:
     assert mode == 0o666 & ~mask
 
 
+def test_a_full_standard_output_is_one_line(tmp_path) -> None:
+    code = "from leangen.cli import main; main()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "schema"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 74
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
+
+
 def test_schema_is_what_editors_read(tmp_path, leangen) -> None:
     described = json.loads(leangen("schema", cwd=tmp_path).stdout)
     assert described["$schema"].startswith("http://json-schema.org/draft-07")

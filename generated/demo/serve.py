@@ -43,7 +43,6 @@ import numpy as np
 import onnxruntime as ort
 from waitress import create_server
 from waitress.server import BaseWSGIServer
-from waitress.utilities import Error
 
 MODEL = "demo"  # name: what requests call the model
 CONTEXT = 256  # target.context: prompt and completion together, in tokens
@@ -54,10 +53,7 @@ QUEUE = 32  # requests that may wait; the next one is sent away
 PREFILL = 256  # prompt tokens a step: a client that left is noticed between two steps
 MAX_BODY = 4 * 2**20  # bytes of a request
 ARTIFACTS = Path(__file__).parent / "artifacts"
-FILES = {  # what is read, and the script that writes it
-    "onnx/model.onnx": "export.py",
-    "onnx/model.onnx.data": "export.py",
-}
+STOP = {signal.SIGINT, signal.SIGTERM}
 RETRY = ("Retry-After", "1")  # seconds
 
 Reply = tuple[str, list[tuple[str, str]], bytes]  # status, headers, body
@@ -88,9 +84,11 @@ class ApiError(Exception):
         self.reply = reply(status, {"error": error}, *[header] if header else [])
 
 
-def describe(error: Error, server: str | None = None) -> Reply:
-    """Say what waitress refuses by itself, such as a body too large, in the same way."""
-    return ApiError(error.code, f"{error.reason}: {error.body}").reply
+def require(file: Path, script: str) -> Path:
+    """Return a file that an earlier stage wrote, or stop and name that stage."""
+    if not file.exists():
+        sys.exit(f"{file} is missing: run {script} first")
+    return file
 
 
 class Vocabulary:
@@ -195,12 +193,8 @@ Request = SimpleNamespace  # with these fields
 
 def read_json(data: bytes) -> dict:
     """Read the body of a request; null stands for a field's default."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not a number")
-
     try:
-        body = json.loads(data.decode(), parse_constant=refuse)
+        body = json.loads(data.decode())
         json.dumps(body, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not valid JSON: {error}.") from None
@@ -256,7 +250,9 @@ def sample(logits: np.ndarray, request: Request, random: np.random.Generator) ->
     if request.temperature < 1e-5:  # greedy; dividing by it could overflow
         return int(logits.argmax())
     scaled = (logits - logits.max()).astype(np.float64) / request.temperature
-    order = np.argsort(-scaled, kind="stable")
+    order = np.arange(len(scaled))
+    if request.top_p < 1:
+        order = np.argsort(-scaled, kind="stable")
     mass = np.exp(scaled[order]).cumsum()
     kept = mass[: np.searchsorted(mass, request.top_p * mass[-1]) + 1]
     drawn = random.random() * kept[-1]
@@ -354,7 +350,8 @@ class Server:
 
     def __init__(self) -> None:
         self.vocabulary = Vocabulary()
-        self.decoder = Decoder(ARTIFACTS / "onnx" / "model.onnx")
+        require(ARTIFACTS / "onnx" / "model.onnx.data", "export.py")
+        self.decoder = Decoder(require(ARTIFACTS / "onnx" / "model.onnx", "export.py"))
         self.queue = Queue()
         self.stopping = False
         model = {"id": MODEL, "object": "model", "created": int(time.time())}
@@ -449,16 +446,11 @@ def check_method(method: str, allowed: str) -> None:
         raise ApiError(405, message, header=("Allow", allowed))
 
 
-def listen() -> socket.socket:
-    """Open the port."""
-    try:
-        return socket.create_server((HOST, PORT), family=FAMILY)
-    except OSError as error:
-        sys.exit(f"serve.py: cannot listen on {HOST}:{PORT}: {error.strerror}")
-
-
 def drain(http: BaseWSGIServer) -> None:
-    """Close the port; wait until all accepted requests are answered."""
+    """Close the port; wait until all accepted requests are answered.
+
+    waitress has no such call: this looks into the version that is pinned.
+    """
 
     def close_port() -> None:
         http.del_channel()
@@ -474,21 +466,9 @@ def drain(http: BaseWSGIServer) -> None:
 
 
 def main() -> None:
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one exits at once
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        stop.set()
-
-    for file, script in FILES.items():
-        if not (ARTIFACTS / file).exists():
-            sys.exit(f"serve.py: {ARTIFACTS / file} is missing: run {script} first")
-    listener = listen()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # in all threads that will start
+    listener = socket.create_server((HOST, PORT), family=FAMILY)
     server = Server()
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
-    Error.to_response = describe
     logging.getLogger("waitress.queue").disabled = True  # Queue is the one that counts
     http = create_server(
         server,
@@ -496,20 +476,20 @@ def main() -> None:
         threads=QUEUE + 4,  # one for each request that waits, and some to answer others
         channel_request_lookahead=1,  # notice a client that left
         max_request_body_size=MAX_BODY,
-        connection_limit=500,
-        asyncore_use_poll=True,
         log_socket_errors=False,
     )
     threading.Thread(target=http.run, daemon=True).start()
     print(f"{MODEL} is served at {URL}", flush=True)
-    stop.wait()
+    signal.sigwait(STOP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)  # a second one ends it at once
     server.stopping = True
     drain(http)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     try:
         main()
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{Path(__file__).name}: interrupted")

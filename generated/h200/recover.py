@@ -27,7 +27,6 @@ import functools
 import hashlib
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -68,10 +67,18 @@ def require(file: Path, script: str) -> Path:
     return file
 
 
-def load_llama(file: Path, script: str) -> Llama:
+def load_weights(file: Path, script: str) -> dict[str, Tensor]:
     """Load a checkpoint that an earlier stage wrote."""
+    try:
+        return load_file(require(file, script))
+    except SafetensorError as error:
+        sys.exit(f"{file}: {error}: run {script} again")
+
+
+def load_llama(file: Path, script: str) -> Llama:
+    """Load the model of a checkpoint, onto the device."""
     llama = Llama()
-    llama.load_state_dict(load_file(require(file, script)))
+    llama.load_state_dict(load_weights(file, script))
     return llama.to(DEVICE)
 
 
@@ -177,6 +184,7 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> i
         return 0
     state = torch.load(STATE, map_location=DEVICE)
     if state["inputs"] != inputs:
+        print(f"{STATE.name} is of another script or other inputs: not continued")
         return 0
     llama.load_state_dict(state["llama"])
     optimizer.load_state_dict(state["optimizer"])
@@ -192,8 +200,8 @@ def train_step(
 ) -> Tensor:
     """Update the weights once, on (BATCH_SIZE, T + 1) tokens; return the mean loss."""
     total = torch.zeros((), device=DEVICE)
-    for tokens in batch.split(MICRO_BATCH):
-        loss = objective(llama, tokens.to(DEVICE)) * (len(tokens) / BATCH_SIZE)
+    for tokens in batch.to(DEVICE).split(MICRO_BATCH):
+        loss = objective(llama, tokens) * (len(tokens) / BATCH_SIZE)
         loss.backward()
         total += loss.detach()
     nn.utils.clip_grad_norm_(llama.parameters(), MAX_GRAD_NORM)
@@ -206,9 +214,9 @@ def train_step(
 def validation_loss(llama: Llama, tokens: np.ndarray) -> float:
     """Mean loss of sequences that lie evenly in the text, in nats a token."""
     last = len(tokens) - MAX_POSITION_EMBEDDINGS - 1
-    batch = cut(tokens, np.linspace(0, last, VAL_SEQUENCES, dtype=int))
+    batch = cut(tokens, np.linspace(0, last, VAL_SEQUENCES, dtype=int)).to(DEVICE)
     parts = batch.split(MICRO_BATCH)
-    return sum(len(p) * loss_of(llama, p.to(DEVICE)).item() for p in parts) / len(batch)
+    return sum(len(part) * loss_of(llama, part).item() for part in parts) / len(batch)
 
 
 def report(step: int, seconds: float, losses: str, end: str) -> None:
@@ -231,9 +239,9 @@ def train(
     """Take all steps, from the first one or from where a killed run was saved."""
     train_tokens, val_tokens = load_tokens("train"), load_tokens("val")
     inputs_hash = fingerprint(inputs)
-    timed = load_state(llama, optimizer, inputs_hash)  # speed is measured from here
-    started = time.perf_counter()
-    for step in range(timed + 1, STEPS + 1):
+    done = load_state(llama, optimizer, inputs_hash)
+    timed, started = done, time.perf_counter()  # speed is measured from here
+    for step in range(done + 1, STEPS + 1):
         set_learning_rate(optimizer, step)
         loss = train_step(llama, optimizer, draw(train_tokens, step), objective)
         if step % SHOW_EVERY == 0 or step % SAVE_EVERY == 0 or step == STEPS:
@@ -276,8 +284,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     try:
         main()
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{Path(__file__).name}: interrupted")

@@ -381,7 +381,7 @@ def test_knows_its_addresses(
     ],
     ids=["body too large", "negative length", "no header", "TLS", "header too large"],
 )
-def test_answers_broken_http_in_json(
+def test_answers_broken_http_without_a_word_of_its_own_code(
     served: Served, request_bytes: bytes, status: int
 ) -> None:
     with socket.create_connection(
@@ -390,9 +390,9 @@ def test_answers_broken_http_in_json(
         client.sendall(request_bytes)
         answer = http.client.HTTPResponse(client)
         answer.begin()
-        body = json.loads(answer.read())
+        body = answer.read()
     assert answer.status == status
-    assert body["error"]["type"] == "invalid_request_error"
+    assert b"Traceback" not in body
 
 
 def test_a_large_body_gets_its_413(served: Served) -> None:
@@ -493,7 +493,8 @@ def test_a_port_in_use_is_one_line(pipeline: Path, tmp_path: Path) -> None:
         ended = run(folder)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
-    assert f"{port}: Address already in use" in ended.stderr
+    assert "Address already in use" in ended.stderr
+    assert str(port) in ended.stderr
 
 
 def test_a_missing_artifact_names_its_stage(pipeline: Path, tmp_path: Path) -> None:
