@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ import typer
 from leangen.spec import Diagnostic, LeangenError, as_json, render
 
 FORMAT_VERSION = 1  # of the documents that --json prints
-NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED = 1, 2, 3, 70, 74, 130
+NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 app = typer.Typer(
-    help="One page of YAML in, a handful of short scripts out.",
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -40,6 +40,20 @@ class Answer:
     specs: Sequence[dict[str, Any]] = field(default_factory=list)
     exit_code: int = 0
     diagnostics: Sequence[Diagnostic] = ()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One page of YAML in, a handful of short scripts out."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"leangen {version_of('leangen')}")
+        raise typer.Exit
 
 
 @app.command()
@@ -143,8 +157,9 @@ def schema() -> Answer:
 
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        result = app(standalone_mode=False)
+        result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         answer = result if isinstance(result, Answer) else Answer(exit_code=result or 0)
     except LeangenError as error:
         answer = Answer(exit_code=error.exit_code, diagnostics=error.diagnostics)

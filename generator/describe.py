@@ -35,7 +35,8 @@ def status(project: Project) -> str:
     """Tell how the disk differs from the spec: one line a file."""
     if not project.changes:
         return f"{project.folder}: up to date\n"
-    return "".join(f"{change.file}: {change.state}\n" for change in project.changes)
+    lines = [f"{change.file}: {change.state}\n" for change in project.changes]
+    return "".join([*lines, "see leangen diff, then leangen build\n"])
 
 
 def figures(project: Project) -> str:

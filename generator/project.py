@@ -30,7 +30,7 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
     """Load, plan and render all specs; raise all their errors at once."""
     projects: dict[Path, Project] = {}
     diagnostics: list[Diagnostic] = []
-    for file in files:
+    for file in dict.fromkeys(files):
         try:
             project = _open(file, out)
         except LeangenError as error:

@@ -1,11 +1,14 @@
 """Running the scripts of a spec: in order, and only those whose inputs changed."""
 
+import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from importlib.util import find_spec
@@ -37,7 +40,6 @@ def run_stages(
 
     Returns what became of each stage (done, skipped or failed), and the exit code.
     """
-    name = project.spec.name
     if project.changes:
         raise LeangenError.of(
             f"{project.folder} is not what the spec says",
@@ -45,24 +47,64 @@ def run_stages(
             code="stale",
             exit_code=1,
         )
+    jobs = choose(jobs_of(project.spec, project.folder), first, last)
+    _refuse_missing_packages(jobs)
     ended: dict[str, str] = {}
-    for job in choose(jobs_of(project.spec, project.folder), first, last):
-        stage = job.stage.name
-        if stage != first and not job.stage.serves and is_done(job):
-            ended[stage] = "skipped"
-            _say(f"{name}: {stage}: nothing changed, skipped")
-            continue
-        _say(f"{name}: {stage}: {job.folder / job.stage.script}")
-        code = execute(job, stdout)
-        ended[stage] = "failed" if code else "done"
-        if code:
-            _say(f"{name}: {stage}: ended with exit code {code}")
-            return ended, code if code > 0 else 128 - code  # as a shell has it
+    with _alone(project.folder):
+        for job in jobs:
+            stage = job.stage.name
+            if stage != first and not job.stage.serves and is_done(job):
+                ended[stage] = "skipped"
+                _say(project, stage, "nothing changed, skipped")
+                continue
+            _say(project, stage, str(job.folder / job.stage.script))
+            code = execute(job, stdout)
+            ended[stage] = "failed" if code else "done"
+            if code < 0:
+                _say(project, stage, f"was killed by {signal.Signals(-code).name}")
+                return ended, 128 - code  # as a shell has it
+            if code:
+                _say(project, stage, f"ended with exit code {code}")
+                return ended, code
     return ended, 0
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _say(project: Project, stage: str, text: str) -> None:
+    print(f"{project.spec.name}: {stage}: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's artifacts: two runs at once would mix their files."""
+    (folder / "artifacts").mkdir(exist_ok=True)
+    with (folder / "artifacts" / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LeangenError.of(
+                f"another leangen run is at work in {folder}",
+                remedy="wait for it, or stop it",
+                code="busy",
+                exit_code=1,
+            ) from None
+        yield
+
+
+def _refuse_missing_packages(jobs: list[Job]) -> None:
+    """Stop before the first stage where a later one could not start."""
+    needs = {job: [n for n in _needs(job) if find_spec(n) is None] for job in jobs}
+    missing = sorted({name for names in needs.values() for name in names})
+    if missing:
+        files = [
+            f"-r {job.folder}/requirements-{job.stage.name}.txt"
+            for job, names in needs.items()
+            if names
+        ]
+        raise LeangenError.of(
+            f"this Python has no {', '.join(missing)}",
+            remedy=f"pip install {' '.join(files)}",
+            code="missing-package",
+        )
 
 
 def jobs_of(spec: Spec, folder: Path) -> list[Job]:
@@ -103,6 +145,8 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
             )
     start = names.index(first) if first else 0
     end = names.index(last) + 1 if last else len(names)
+    if end <= start:
+        raise LeangenError.of(f"{last} comes before {first}", code="order")
     chosen = jobs[start:end]
     return [job for job in chosen if not job.stage.serves or job.stage.name == last]
 
@@ -115,17 +159,18 @@ def is_done(job: Job) -> bool:
 
 def execute(job: Job, stdout: int | None = None) -> int:
     """Run a stage's script, its output live; return its exit code."""
-    missing = [name for name in _needs(job) if find_spec(name) is None]
-    if missing:
-        raise LeangenError.of(
-            f"{job.stage.script} needs {', '.join(missing)}",
-            remedy=f"pip install -r {job.folder}/requirements-{job.stage.name}.txt",
-            code="missing-package",
-        )
     read = _hashes(job, job.inputs)  # as they are before the stage reads them
     _record(job, None)
     command = [sys.executable, job.stage.script]
-    code = subprocess.call(command, cwd=job.folder, stdout=stdout)
+    with subprocess.Popen(command, cwd=job.folder, stdout=stdout) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # which the stage has received, too
+            process.wait()
+            raise
+        except BaseException:
+            process.terminate()
+            raise
     if code == 0 and not job.stage.serves:
         _record(job, read | _hashes(job, job.outputs))
     return code

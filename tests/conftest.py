@@ -80,9 +80,10 @@ def pipeline(run_pipeline) -> Path:
 
 @pytest.fixture(scope="session")
 def bpe_pipeline(run_pipeline) -> Path:
-    """The folder of a tiny dense model: BPE, tied embeddings, 8 bits."""
+    """The folder of a tiny dense model: BPE, tied embeddings, plain attention, 8 bits."""
     text = TINY.replace("name: tiny", "name: tiny-bpe\ntokenizer: {bpe: 320}")
     text = text.replace("model:\n", "model:\n  tie_word_embeddings: true\n")
+    text = text.replace("num_key_value_heads: 2", "num_key_value_heads: 4")
     text = text.replace("weights: 4", "weights: 8").replace(
         "pattern: 2:4", "pattern: dense"
     )

@@ -274,6 +274,14 @@ def test_a_full_standard_output_is_one_line(tmp_path) -> None:
     assert "No space left" in done.stderr
 
 
+def test_no_arguments_are_a_call_for_help(tmp_path, leangen) -> None:
+    done = leangen(cwd=tmp_path)
+    assert done.returncode == 0
+    assert "init" in done.stdout
+    assert done.stdout.count("\n") > 5
+    assert leangen("--version", cwd=tmp_path).stdout.startswith("leangen 0.")
+
+
 def test_schema_is_what_editors_read(tmp_path, leangen) -> None:
     described = json.loads(leangen("schema", cwd=tmp_path).stdout)
     assert described["$schema"].startswith("http://json-schema.org/draft-07")

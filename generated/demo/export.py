@@ -53,7 +53,7 @@ EMBEDDING = "model.embed_tokens.weight"
 def require(file: Path, script: str) -> Path:
     """Return a file that an earlier stage wrote, or stop and name that stage."""
     if not file.exists():
-        sys.exit(f"{file} is missing: run {script} first")
+        sys.exit(f"{Path(__file__).name}: {file} is missing: run {script} first")
     return file
 
 

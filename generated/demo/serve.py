@@ -87,7 +87,7 @@ class ApiError(Exception):
 def require(file: Path, script: str) -> Path:
     """Return a file that an earlier stage wrote, or stop and name that stage."""
     if not file.exists():
-        sys.exit(f"{file} is missing: run {script} first")
+        sys.exit(f"{Path(__file__).name}: {file} is missing: run {script} first")
     return file
 
 

@@ -56,7 +56,7 @@ DATA, OUT = ARTIFACTS / "data", ARTIFACTS / "sparse"
 def require(file: Path, script: str) -> Path:
     """Return a file that an earlier stage wrote, or stop and name that stage."""
     if not file.exists():
-        sys.exit(f"{file} is missing: run {script} first")
+        sys.exit(f"{Path(__file__).name}: {file} is missing: run {script} first")
     return file
 
 
@@ -65,14 +65,15 @@ def load_weights(file: Path, script: str) -> dict[str, Tensor]:
     try:
         return load_file(require(file, script))
     except SafetensorError as error:
-        sys.exit(f"{file}: {error}: run {script} again")
+        sys.exit(f"{Path(__file__).name}: {file}: {error}: run {script} again")
 
 
 def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
     tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
     if len(tokens) <= MAX_POSITION_EMBEDDINGS:
-        sys.exit(f"{split}.npy holds {len(tokens)} tokens, less than one sequence")
+        script = Path(__file__).name
+        sys.exit(f"{script}: {split}.npy is shorter than a sequence: add text")
     return tokens
 
 
@@ -144,6 +145,8 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def main() -> None:
+    if not torch.cuda.is_available():
+        sys.exit(f"{Path(__file__).name}: there is no CUDA GPU here: see train.hardware")
     dense = ARTIFACTS / "dense" / "model.safetensors"
     weights = load_weights(dense, "train.py")
     embedding = weights["model.embed_tokens.weight"]

@@ -63,7 +63,7 @@ STATE = ARTIFACTS / "recover.state"  # of an unfinished run
 def require(file: Path, script: str) -> Path:
     """Return a file that an earlier stage wrote, or stop and name that stage."""
     if not file.exists():
-        sys.exit(f"{file} is missing: run {script} first")
+        sys.exit(f"{Path(__file__).name}: {file} is missing: run {script} first")
     return file
 
 
@@ -72,7 +72,7 @@ def load_weights(file: Path, script: str) -> dict[str, Tensor]:
     try:
         return load_file(require(file, script))
     except SafetensorError as error:
-        sys.exit(f"{file}: {error}: run {script} again")
+        sys.exit(f"{Path(__file__).name}: {file}: {error}: run {script} again")
 
 
 def load_llama(file: Path, script: str) -> Llama:
@@ -99,7 +99,8 @@ def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
     tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
     if len(tokens) <= MAX_POSITION_EMBEDDINGS:
-        sys.exit(f"{split}.npy holds {len(tokens)} tokens, less than one sequence")
+        script = Path(__file__).name
+        sys.exit(f"{script}: {split}.npy is shorter than a sequence: add text")
     return tokens
 
 
@@ -220,10 +221,7 @@ def validation_loss(llama: Llama, tokens: np.ndarray) -> float:
 
 
 def report(step: int, seconds: float, losses: str, end: str) -> None:
-    """Show how far the run is, its losses, its speed and the time that is left.
-
-    seconds: what a step takes
-    """
+    """Show how far the run is, and by the seconds a step, its speed and the time left."""
     speed = BATCH_SIZE * MAX_POSITION_EMBEDDINGS / seconds
     left = timedelta(seconds=round((STEPS - step) * seconds))
     line = f"step {step:,}/{STEPS:,}  {losses}  {speed:,.0f} tokens/s  {left} left"
@@ -244,15 +242,17 @@ def train(
     for step in range(done + 1, STEPS + 1):
         set_learning_rate(optimizer, step)
         loss = train_step(llama, optimizer, draw(train_tokens, step), objective)
-        if step % SHOW_EVERY == 0 or step % SAVE_EVERY == 0 or step == STEPS:
+        saves = step % SAVE_EVERY == 0 or step == STEPS
+        if saves or (sys.stdout.isatty() and step % SHOW_EVERY == 0):
             losses = f"loss {loss:.3f}"  # waits for the device
             seconds = (time.perf_counter() - started) / (step - timed)
-            report(step, seconds, losses, "\r")
-        if step % SAVE_EVERY == 0 or step == STEPS:
+        if saves:
             losses += f"  val {validation_loss(llama, val_tokens):.3f}"
-            report(step, seconds, losses, "\n")
             save_state(llama, optimizer, step, inputs_hash)
+            report(step, seconds, losses, "\n")
             timed, started = step, time.perf_counter()
+        elif sys.stdout.isatty() and step % SHOW_EVERY == 0:
+            report(step, seconds, losses, "\r")
 
 
 def save_checkpoint(tensors: dict[str, Tensor]) -> None:
@@ -271,6 +271,8 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
 
 
 def main() -> None:
+    if not torch.cuda.is_available():
+        sys.exit(f"{Path(__file__).name}: there is no CUDA GPU here: see train.hardware")
     sparse = ARTIFACTS / "sparse" / "model.safetensors"
     llama = load_llama(sparse, "prune.py")
     optimizer = make_optimizer(llama)

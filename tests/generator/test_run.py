@@ -1,5 +1,6 @@
 """`leangen run`: what changed runs, the rest does not, and failures are plain."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from leangen.cli import main
+from leangen.generator.run import execute, is_done, jobs_of
+from leangen.spec import load
 
 
 @pytest.fixture
@@ -50,6 +53,22 @@ def test_a_changed_text_reruns_data(root, leangen) -> None:
         file.write("more text from elsewhere")
     stages = run(leangen, root, "--until", "train")[1]
     assert stages == {"data": "done", "train": "skipped"}
+
+
+def test_an_edit_while_a_stage_runs_is_not_lost(root, leangen) -> None:
+    script = root / "generated/tiny/data.py"
+    text = script.read_text()
+    script.write_text(
+        text.replace("def main() -> None:\n", "def main() -> None:\n    late()\n", 1)
+    )
+    late = "\n\ndef late() -> None:\n    other = PROJECT / 'other.txt'\n"
+    late += "    other.write_text(other.read_text() + '.')\n"
+    script.write_text(
+        script.read_text().replace("\n\ndef main()", f"{late}\n\ndef main()")
+    )
+    job = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")[0]
+    assert execute(job, stdout=2) == 0
+    assert not is_done(job)
 
 
 def test_a_lost_output_is_made_again(root, leangen) -> None:
@@ -100,11 +119,40 @@ def test_output_is_live_and_an_interrupt_is_quiet(root) -> None:
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert "step 1/" in process.stdout.read(20)  # while it runs
+    assert "step 6/" in process.stdout.read(20)  # while it runs
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+def test_a_terminated_run_takes_its_stage_with_it(root) -> None:
+    code = "from leangen.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "spec.yaml", "--from", "train"],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.terminate()
+    process.communicate()  # ends only when the stage has closed its output, too
+    assert process.returncode == 143
+
+
+def test_two_runs_at_once_are_refused(root, leangen) -> None:
+    with (root / "generated/tiny/artifacts/run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = leangen("run", "spec.yaml", cwd=root)
+    assert done.returncode == 1
+    assert "another leangen run is at work in generated/tiny" in done.stderr
+
+
+def test_stages_in_the_wrong_order_are_refused(root, leangen) -> None:
+    done = leangen("run", "spec.yaml", "--from", "export", "--until", "data", cwd=root)
+    assert done.returncode == 2
+    assert "data comes before export" in done.stderr
 
 
 def test_a_package_that_is_missing_is_named_with_the_remedy(
@@ -119,8 +167,8 @@ def test_a_package_that_is_missing_is_named_with_the_remedy(
         main()
     assert ended.value.code == 2
     errors = capsys.readouterr().err
-    assert "export.py needs numpy, onnx" in errors
-    assert "pip install -r generated/tiny/requirements-export.txt" in errors
+    assert "this Python has no numpy, onnx, onnxruntime" in errors
+    assert "pip install -r generated/tiny/requirements-export.txt -r" in errors
 
 
 @pytest.mark.parametrize("stage", ["data", "train", "prune", "export", "evaluate"])

@@ -21,6 +21,10 @@ from tokenizers import Tokenizer
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
+from leangen.generator.build import build
+from leangen.generator.stages import STAGES
+from leangen.spec import loads
+
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 CONTEXT = 64
 
@@ -227,9 +231,6 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    from leangen.generator.build import build
-    from leangen.spec import loads
-
     script = build(loads(spec, "spec.yaml"))["evaluate.py"]
     script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
     (folder / "evaluate.py").write_text(script)
@@ -274,28 +275,155 @@ def test_no_text_is_in_two_splits(pipeline) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def prune_with(pipeline, tmp_path_factory) -> Callable[[str], dict[str, np.ndarray]]:
+def run_script(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"{stage}.py"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def variant(pipeline, tmp_path) -> Callable[..., Path]:
+    """Render the tiny spec with one section replaced, beside copies of artifacts."""
+
+    def make(section: str, text: str, *artifacts: str) -> Path:
+        spec = (pipeline.parents[1] / "spec.yaml").read_text()
+        pattern = rf"(?m)^{section}:.*\n(  .*\n)*"
+        assert re.search(pattern, spec)
+        spec = re.sub(pattern, f"{section}: {text}\n", spec)
+        for name, content in build(loads(spec, "spec.yaml")).items():
+            (tmp_path / name).write_text(content)
+        for part in artifacts:
+            source = pipeline / "artifacts" / part
+            shutil.copytree(source, tmp_path / "artifacts" / part)
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def prune_with(variant) -> Callable[[str], dict[str, np.ndarray]]:
     """Prune the tiny dense model as another sparsity section says."""
 
     def prune(section: str) -> dict[str, np.ndarray]:
-        from leangen.generator.build import build
-        from leangen.spec import loads
-
-        folder = tmp_path_factory.mktemp("prune")
-        text = (pipeline.parents[1] / "spec.yaml").read_text()
-        text = re.sub(r"sparsity:\n(  .*\n)*", f"sparsity: {section}\n", text)
-        for name, content in build(loads(text, "spec.yaml")).items():
-            (folder / name).write_text(content)
-        (folder / "artifacts").mkdir()
-        for part in ("dense", "data"):
-            shutil.copytree(pipeline / "artifacts" / part, folder / "artifacts" / part)
-        subprocess.run(
-            [sys.executable, "prune.py"], cwd=folder, check=True, capture_output=True
-        )
+        folder = variant("sparsity", section, "dense", "data")
+        done = run_script(folder, "prune")
+        assert done.returncode == 0, done.stderr
         return layer_matrices(load_file(folder / "artifacts/sparse/model.safetensors"))
 
     return prune
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+def test_floats_are_exported_as_they_are(pipeline, variant, bits) -> None:
+    folder = variant("quantization", f"{{weights: {bits}}}", *CHECKPOINTS)
+    done = run_script(folder, "export")
+    assert done.returncode == 0, done.stderr
+    model = transformers_model(folder / "artifacts" / "recovered")
+    if bits == 16:
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.data = parameter.data.half().float()
+    tokens = some_tokens(pipeline)
+    got = onnx_logits(folder / "artifacts/onnx/model.onnx", tokens, [CONTEXT])
+    assert abs(got - logits_of(model, tokens)).max() < 1e-3
+
+
+def test_distillation_keeps_the_zeros(variant) -> None:
+    text = "{pattern: 2:4, recover: {tokens: 15k, distill: true, learning_rate: 3e-3}}"
+    folder = variant("sparsity", text, "dense", "sparse", "data")
+    done = run_script(folder, "recover")
+    assert done.returncode == 0, done.stderr
+    recovered = load_file(folder / "artifacts/recovered/model.safetensors")
+    for name, weight in layer_matrices(recovered).items():
+        assert ((weight.reshape(-1, 4) == 0).sum(axis=1) == 2).all(), name
+
+
+def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(pipeline, monkeypatch) -> None:
+    spec = (pipeline.parents[1] / "spec.yaml").read_text()
+    spec = spec.replace("recover: {", "recover: {distill: true, ")
+    monkeypatch.setattr(torch, "compile", lambda **_: lambda function: function)
+    monkeypatch.syspath_prepend(str(pipeline))
+    tokens = torch.from_numpy(some_tokens(pipeline).astype(np.int64))
+    losses = []
+    for hardware in ("x86-2core", "h200"):
+        text = spec.replace("hardware: x86-2core", f"hardware: {hardware}")
+        code = build(loads(text, "spec.yaml"))["recover.py"]
+        names = {"__name__": "recover", "__file__": str(pipeline / "recover.py")}
+        exec(compile(code, "recover.py", "exec"), names)  # noqa: S102
+        teacher, student = names["Llama"](), names["Llama"]()
+        for model, name in ((teacher, "dense"), (student, "sparse")):
+            weights = load_file(pipeline / "artifacts" / name / "model.safetensors")
+            model.load_state_dict({n: torch.from_numpy(w) for n, w in weights.items()})
+        plain = names["loss_of"](student, tokens)
+        losses.append(
+            (plain.item(), names["distill_loss"](teacher, student, tokens).item())
+        )
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    p = teacher(tokens[:, :-1]).softmax(-1)
+    against_teacher = -(p * student(tokens[:, :-1]).log_softmax(-1)).sum(-1).mean()
+    expected = (losses[0][0] + against_teacher.item()) / 2
+    assert losses[0][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_library_is_split_by_file(tmp_path) -> None:
+    spec = "leangen: 1\nname: a\nmodel: {architecture: llama, hidden_size: 64,"
+    spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
+    spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
+    (tmp_path / "data.py").write_text(build(loads(spec, "spec.yaml"))["data.py"])
+    names = runpy.run_path(str(tmp_path / "data.py"))
+    splits: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+    for split, text in names["documents"]():
+        splits[split].add(text)
+    assert all(len(texts) > 10 for texts in splits.values())
+    shared = (splits["val"] | splits["test"]) & splits["train"]
+    assert all(len(text) < 100 for text in shared)  # the same few words in two files
+
+
+def test_a_vocabulary_that_the_text_does_not_yield_is_refused(
+    bpe_pipeline, tmp_path
+) -> None:
+    root = shutil.copytree(bpe_pipeline.parents[1], tmp_path / "project")
+    script = root / "generated" / "tiny-bpe" / "data.py"
+    script.write_text(
+        script.read_text().replace("VOCAB_SIZE = 320", "VOCAB_SIZE = 100_000")
+    )
+    done = run_script(script.parent, "data")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"data.py: the text yields \d+ tokens: lower tokenizer.bpe\n", done.stderr
+    )
+
+
+def test_a_separator_that_a_text_spells_is_text(bpe_pipeline, tmp_path) -> None:
+    root = shutil.copytree(bpe_pipeline.parents[1], tmp_path / "project")
+    (root / "other.txt").write_text("one<|endoftext|>two")
+    folder = root / "generated" / "tiny-bpe"
+    assert run_script(folder, "data").returncode == 0
+    tokens = np.load(folder / "artifacts/data/ood.npy")
+    assert (tokens == 0).sum() == 1
+
+
+READS = [
+    (stage.name, file)
+    for stage in STAGES
+    for file in stage.reads
+    if stage.runs and not stage.serves and "ood" not in file
+]
+
+
+@pytest.mark.parametrize(("stage", "file"), READS)
+def test_a_missing_file_is_one_line_that_names_its_stage(
+    pipeline, tmp_path, stage, file
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    (folder / "artifacts" / file).unlink()
+    done = run_script(folder, stage)
+    if done.returncode:  # config.json is not read by every stage that reads its folder
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert re.search(r"is missing: run \w+\.py first", done.stderr)
+    else:
+        assert file.endswith("config.json") or "dense/model.s" in file
 
 
 def test_unstructured_magnitude_is_what_torch_prunes(pipeline, prune_with) -> None:

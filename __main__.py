@@ -1,0 +1,5 @@
+"""`python -m leangen` is the command."""
+
+from leangen.cli import main
+
+main()
