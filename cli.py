@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,11 +137,12 @@ def run(
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
     from leangen.generator.project import open_projects
-    from leangen.generator.run import run_stages
+    from leangen.generator.run import prepare, run_jobs
 
     found = []
-    for project in open_projects(specs, out):
-        stages, code = run_stages(project, first, last, stdout=2 if json else None)
+    prepared = [(p, prepare(p, first, last)) for p in open_projects(specs, out)]
+    for project, jobs in prepared:
+        stages, code = run_jobs(project, jobs, first, stdout=2 if json else None)
         found.append({"name": project.spec.name, "stages": stages})
         if code:
             return Answer("", found, code)
@@ -157,6 +159,9 @@ def schema() -> Answer:
 
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)

@@ -9,7 +9,7 @@ from leangen.generator.stages import select, stages_of
 from leangen.spec import Spec
 
 GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
-GITIGNORE = "__pycache__/\nartifacts/\n"
+GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
 def build(spec: Spec) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The one module that compares generated files with the disk, and writes them."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,9 +55,11 @@ def _state(old: str | None, new: str | None, known: set[str], name: str) -> str:
 
 
 def _read(file: Path) -> str | None:
-    """Read a file as it is; bytes that are not UTF-8 cannot be leangen's."""
+    """Read a file as it is; what is no regular file is never read, nor leangen's."""
     try:
-        return file.read_bytes().decode("utf-8", errors="replace")
+        if not stat.S_ISREG(file.lstat().st_mode):
+            return "not a regular file\n"
+        return file.read_bytes().decode("utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return None
 

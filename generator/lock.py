@@ -14,7 +14,7 @@ LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._-]+)")
 
 def digest(text: str) -> str:
     """Hash a file's text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def format_lock(files: Mapping[str, str]) -> str:

@@ -33,13 +33,8 @@ class Job:
     outputs: tuple[Path, ...]
 
 
-def run_stages(
-    project: Project, first: str | None, last: str | None, stdout: int | None
-) -> tuple[dict[str, str], int]:
-    """Run what changed, from one stage until another, up to the first failure.
-
-    Returns what became of each stage (done, skipped or failed), and the exit code.
-    """
+def prepare(project: Project, first: str | None, last: str | None) -> list[Job]:
+    """List the jobs from one stage until another, if they can run at all."""
     if project.changes:
         raise LeangenError.of(
             f"{project.folder} is not what the spec says",
@@ -49,11 +44,21 @@ def run_stages(
         )
     jobs = choose(jobs_of(project.spec, project.folder), first, last)
     _refuse_missing_packages(jobs)
+    return jobs
+
+
+def run_jobs(
+    project: Project, jobs: list[Job], always: str | None, stdout: int | None
+) -> tuple[dict[str, str], int]:
+    """Run the jobs that changed, and the one named `always`, up to the first failure.
+
+    Returns what became of each stage (done, skipped or failed), and the exit code.
+    """
     ended: dict[str, str] = {}
     with _alone(project.folder):
         for job in jobs:
             stage = job.stage.name
-            if stage != first and not job.stage.serves and is_done(job):
+            if stage != always and not job.stage.serves and is_done(job):
                 ended[stage] = "skipped"
                 _say(project, stage, "nothing changed, skipped")
                 continue
@@ -126,7 +131,7 @@ def jobs_of(spec: Spec, folder: Path) -> list[Job]:
 
 def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
     """List the text files that data.py reads, as its find_text does."""
-    project = folder.resolve().parents[1]
+    project = folder.resolve().parent.parent
     for pattern in (*spec.data.path, *spec.data.out_of_sample):
         for name in sorted(glob(pattern, root_dir=project, recursive=True)):
             if (project / name).is_file():
@@ -197,7 +202,7 @@ def _read_record(folder: Path) -> dict[str, dict[str, str]]:
     """Read what ran; a record that is missing or damaged means that nothing did."""
     try:
         record = json.loads((folder / "artifacts" / RECORD).read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -150,6 +150,23 @@ def test_links_do_not_lead_out_of_the_folder(
     assert leangen("build", "spec.yaml", cwd=project).returncode == 2
 
 
+def test_what_is_no_regular_file_is_not_read(project, leangen) -> None:
+    secret = project / "secret"
+    secret.write_text("precious")
+    (folder(project) / "serve.py").unlink()
+    (folder(project) / "serve.py").symlink_to(secret)
+    (folder(project) / "train.py").unlink()
+    os.mkfifo(folder(project) / "train.py")
+    (folder(project) / "data.py").write_bytes(b"\xff\xfe")
+    done = leangen("diff", "spec.yaml", cwd=project)
+    assert done.returncode == 0
+    assert "precious" not in done.stdout
+    done = leangen("check", "spec.yaml", cwd=project)
+    assert done.stdout.count(": edited") == 3
+    assert leangen("build", "spec.yaml", "--force", cwd=project).returncode == 0
+    assert leangen("check", "spec.yaml", cwd=project).returncode == 0
+
+
 def test_json_is_one_document_even_when_the_spec_is_wrong(project, leangen) -> None:
     done = leangen("check", "spec.yaml", "--json", cwd=project)
     assert done.returncode == 0

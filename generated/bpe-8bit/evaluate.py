@@ -129,7 +129,7 @@ def perplexity(decoder: Decoder, rows: list[np.ndarray]) -> float:
             logits = decoder.forward(inputs, range(len(inputs)))
             total += negative_log_likelihood(logits, targets)
             count += len(targets)
-    return math.exp(total / count)
+    return math.exp(min(total / count, 700))  # what a float can hold
 
 
 def speed(decoder: Decoder, past: int, steps: list[np.ndarray]) -> float:
@@ -247,4 +247,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

@@ -320,7 +320,7 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{out}: {size:,} bytes")
+    print(f"wrote artifacts/onnx: {size:,} bytes")
 
 
 if __name__ == "__main__":
@@ -329,4 +329,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

@@ -30,7 +30,7 @@ import numpy as np
 OUT_OF_SAMPLE = [
     "LICENSE",
 ]  # data.out_of_sample
-PROJECT = Path(__file__).resolve().parents[2]  # where globs start
+PROJECT = Path(__file__).resolve().parent.parent.parent  # where globs start
 ARTIFACTS = Path(__file__).parent / "artifacts"
 
 
@@ -104,4 +104,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

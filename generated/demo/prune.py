@@ -76,9 +76,12 @@ def load_weights(file: Path, script: str) -> dict[str, Tensor]:
 
 def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
-    tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    script = Path(__file__).name
+    try:
+        tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    except (EOFError, ValueError):
+        sys.exit(f"{script}: {split}.npy is damaged: run data.py again")
     if len(tokens) <= MAX_POSITION_EMBEDDINGS:
-        script = Path(__file__).name
         sys.exit(f"{script}: {split}.npy is shorter than a sequence: add text")
     return tokens
 
@@ -146,7 +149,7 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
         raise OSError(f"{partial}: {error}") from error
     partial.chmod(0o644)  # safetensors lets the owner alone read it
     partial.replace(OUT / "model.safetensors")
-    print(f"wrote {OUT}", flush=True)
+    print(f"wrote artifacts/{OUT.name}", flush=True)
 
 
 @torch.no_grad()
@@ -173,4 +176,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

@@ -70,9 +70,12 @@ def load_weights(file: Path, script: str) -> dict[str, Tensor]:
 
 def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
-    tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    script = Path(__file__).name
+    try:
+        tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    except (EOFError, ValueError):
+        sys.exit(f"{script}: {split}.npy is damaged: run data.py again")
     if len(tokens) <= MAX_POSITION_EMBEDDINGS:
-        script = Path(__file__).name
         sys.exit(f"{script}: {split}.npy is shorter than a sequence: add text")
     return tokens
 
@@ -140,13 +143,13 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
         raise OSError(f"{partial}: {error}") from error
     partial.chmod(0o644)  # safetensors lets the owner alone read it
     partial.replace(OUT / "model.safetensors")
-    print(f"wrote {OUT}", flush=True)
+    print(f"wrote artifacts/{OUT.name}", flush=True)
 
 
 @torch.no_grad()
 def main() -> None:
     if not torch.cuda.is_available():
-        sys.exit(f"{Path(__file__).name}: there is no CUDA GPU here: see train.hardware")
+        sys.exit(f"{Path(__file__).name}: no CUDA GPU here: see train.hardware")
     dense = ARTIFACTS / "dense" / "model.safetensors"
     weights = load_weights(dense, "train.py")
     embedding = weights["model.embed_tokens.weight"]
@@ -169,4 +172,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

@@ -27,6 +27,7 @@ import functools
 import hashlib
 import json
 import math
+import pickle
 import sys
 import time
 from collections.abc import Callable
@@ -97,9 +98,12 @@ def hold_zeros(llama: Llama, optimizer: torch.optim.Optimizer) -> None:
 
 def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
-    tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    script = Path(__file__).name
+    try:
+        tokens = np.load(require(DATA / f"{split}.npy", "data.py"), mmap_mode="r")
+    except (EOFError, ValueError):
+        sys.exit(f"{script}: {split}.npy is damaged: run data.py again")
     if len(tokens) <= MAX_POSITION_EMBEDDINGS:
-        script = Path(__file__).name
         sys.exit(f"{script}: {split}.npy is shorter than a sequence: add text")
     return tokens
 
@@ -183,7 +187,11 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> i
     """Go on with an unfinished run of the same inputs, if any; return its last step."""
     if not STATE.exists():
         return 0
-    state = torch.load(STATE, map_location=DEVICE)
+    try:
+        state = torch.load(STATE, map_location=DEVICE)
+    except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError):
+        print(f"{STATE.name} is damaged: not continued")
+        return 0
     if state["inputs"] != inputs:
         print(f"{STATE.name} is of another script or other inputs: not continued")
         return 0
@@ -247,7 +255,10 @@ def train(
             losses = f"loss {loss:.3f}"  # waits for the device
             seconds = (time.perf_counter() - started) / (step - timed)
         if saves:
-            losses += f"  val {validation_loss(llama, val_tokens):.3f}"
+            val_loss = validation_loss(llama, val_tokens)
+            losses += f"  val {val_loss:.3f}"
+            if not math.isfinite(val_loss):
+                sys.exit(f"{losses}: lower the learning rate")
             save_state(llama, optimizer, step, inputs_hash)
             report(step, seconds, losses, "\n")
             timed, started = step, time.perf_counter()
@@ -267,12 +278,12 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
         raise OSError(f"{partial}: {error}") from error
     partial.chmod(0o644)  # safetensors lets the owner alone read it
     partial.replace(OUT / "model.safetensors")
-    print(f"wrote {OUT}", flush=True)
+    print(f"wrote artifacts/{OUT.name}", flush=True)
 
 
 def main() -> None:
     if not torch.cuda.is_available():
-        sys.exit(f"{Path(__file__).name}: there is no CUDA GPU here: see train.hardware")
+        sys.exit(f"{Path(__file__).name}: no CUDA GPU here: see train.hardware")
     sparse = ARTIFACTS / "sparse" / "model.safetensors"
     llama = load_llama(sparse, "prune.py")
     optimizer = make_optimizer(llama)
@@ -291,4 +302,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

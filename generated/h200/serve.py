@@ -510,4 +510,5 @@ if __name__ == "__main__":
     except OSError as error:  # a full disk, a missing permission
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{Path(__file__).name}: interrupted")
+        print(f"{Path(__file__).name}: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell has it

@@ -50,6 +50,17 @@ def test_a_killed_training_ends_with_the_same_weights(pipeline, unfinished) -> N
     assert not (folder / "artifacts" / f"{stage}.state").exists()
 
 
+def test_a_damaged_state_is_not_continued(pipeline, unfinished) -> None:
+    folder, stage = unfinished
+    (folder / "artifacts" / f"{stage}.state").write_bytes(b"garbage")
+    process = start(folder, stage)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "is damaged: not continued" in out
+    weights = Path("artifacts", STAGES[stage], "model.safetensors")
+    assert (folder / weights).read_bytes() == (pipeline / weights).read_bytes()
+
+
 def test_a_state_of_other_inputs_is_not_continued(unfinished) -> None:
     folder, stage = unfinished
     kill_after_a_save(folder, stage)
@@ -58,5 +69,5 @@ def test_a_state_of_other_inputs_is_not_continued(unfinished) -> None:
         script.read_text().replace("WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.2")
     )
     out, _ = start(folder, stage).communicate()
-    assert "going on" not in out
+    assert "of another script or other inputs: not continued" in out
     assert "wrote" in out
