@@ -251,7 +251,8 @@ def train(
         set_learning_rate(optimizer, step)
         loss = train_step(llama, optimizer, draw(train_tokens, step), objective)
         saves = step % SAVE_EVERY == 0 or step == STEPS
-        if saves or (sys.stdout.isatty() and step % SHOW_EVERY == 0):
+        shows = step % SHOW_EVERY == 0 and sys.stdout.isatty()
+        if saves or shows:
             losses = f"loss {loss:.3f}"  # waits for the device
             seconds = (time.perf_counter() - started) / (step - timed)
         if saves:
@@ -262,7 +263,7 @@ def train(
             save_state(llama, optimizer, step, inputs_hash)
             report(step, seconds, losses, "\n")
             timed, started = step, time.perf_counter()
-        elif sys.stdout.isatty() and step % SHOW_EVERY == 0:
+        elif shows:
             report(step, seconds, losses, "\r")
 
 
