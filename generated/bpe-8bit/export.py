@@ -207,7 +207,9 @@ def attention(
     mixed = graph.fuse(
         "GroupQueryAttention",
         [q, k, v, *past, "seqlens_k", "total_sequence_length", "cos", "sin"],
-        *(f"{name}.mixed", f"present.{i}.key", f"present.{i}.value"),
+        f"{name}.mixed",
+        f"present.{i}.key",
+        f"present.{i}.value",
         num_heads=checkpoint.config["num_attention_heads"],
         kv_num_heads=checkpoint.config["num_key_value_heads"],
         do_rotary=1,
@@ -222,7 +224,7 @@ def feed_forward(
     name = f"model.layers.{i}.mlp"
     gate = linear(graph, checkpoint, h, f"{name}.gate_proj.weight")
     up = linear(graph, checkpoint, h, f"{name}.up_proj.weight")
-    silu = graph.fuse("QuickGelu", [gate], f"{name}.silu", alpha=1.0)
+    silu = graph.fuse("QuickGelu", [gate], f"{name}.silu", alpha=1.0)  # x * sigmoid(x)
     gated = graph.add("Mul", [silu, up], f"{name}.gated")
     return linear(graph, checkpoint, gated, f"{name}.down_proj.weight")
 
@@ -266,7 +268,8 @@ def decoder(
         h, x = add_and_norm(graph, checkpoint, x, branch, following)
     chosen = graph.add("Gather", [h, "logit_positions"], "chosen", axis=1)
     head = EMBEDDING if config["tie_word_embeddings"] else "lm_head.weight"
-    graph.add("Identity", [linear(graph, checkpoint, chosen, head)], "logits")
+    logits = linear(graph, checkpoint, chosen, head)
+    graph.add("Identity", [logits], "logits")  # under the name that callers know
     return close(graph, config)
 
 
@@ -310,11 +313,10 @@ def main() -> None:
         model = decoder(graph, checkpoint, embed_float32, linear_float32)
         onnx.save(model, folder / "partial")
         (folder / "partial").replace(folder / "model.onnx")
-    out = ARTIFACTS / "onnx"
-    partial = ARTIFACTS / "onnx.partial"
+    out, partial = ARTIFACTS / "onnx", ARTIFACTS / "onnx.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    graph = Graph(partial / "model.onnx.data")
+    graph = Graph(partial / "model.onnx.data")  # of the last checkpoint
     model = decoder(graph, checkpoint, embed_float16, linear_quantized)
     onnx.save(model, partial / "model.onnx")
     shutil.rmtree(out, ignore_errors=True)
