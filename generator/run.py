@@ -1,36 +1,18 @@
 """Running the scripts of a spec: in order, and only those whose inputs changed."""
 
 import fcntl
-import hashlib
-import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
+from leangen.generator.jobs import Job, choose, jobs_of, needs_of
 from leangen.generator.project import Project
-from leangen.generator.stages import Stage, stages_of
-from leangen.spec import LeangenError, Spec
-
-RECORD = (
-    "run.json"  # under artifacts/: what each stage read and wrote when it last ended
-)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A stage, and the files that it reads and writes, in one folder."""
-
-    stage: Stage
-    folder: Path
-    inputs: tuple[Path, ...]
-    outputs: tuple[Path, ...]
+from leangen.generator.record import hashes_of, is_done, note
+from leangen.spec import LeangenError
 
 
 def prepare(project: Project, first: str | None, last: str | None) -> list[Job]:
@@ -43,8 +25,25 @@ def prepare(project: Project, first: str | None, last: str | None) -> list[Job]:
             exit_code=1,
         )
     jobs = choose(jobs_of(project.spec, project.folder), first, last)
-    _refuse_missing_packages(jobs)
+    _refuse_missing_packages(jobs, first)
     return jobs
+
+
+def _refuse_missing_packages(jobs: list[Job], always: str | None) -> None:
+    """Stop before the first stage where a later one that is to run could not start."""
+    needs = {}
+    for job in jobs:
+        names = [name for name in needs_of(job) if find_spec(name) is None]
+        if names and (job.stage.name == always or not is_done(job)):
+            needs[job] = names
+    missing = sorted({name for names in needs.values() for name in names})
+    if missing:
+        files = [f"-r {job.folder}/requirements-{job.stage.name}.txt" for job in needs]
+        raise LeangenError.of(
+            f"this Python has no {', '.join(missing)}",
+            remedy=f"pip install {' '.join(files)}",
+            code="missing-package",
+        )
 
 
 def run_jobs(
@@ -95,77 +94,10 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_missing_packages(jobs: list[Job]) -> None:
-    """Stop before the first stage where a later one could not start."""
-    needs = {job: [n for n in _needs(job) if find_spec(n) is None] for job in jobs}
-    missing = sorted({name for names in needs.values() for name in names})
-    if missing:
-        files = [
-            f"-r {job.folder}/requirements-{job.stage.name}.txt"
-            for job, names in needs.items()
-            if names
-        ]
-        raise LeangenError.of(
-            f"this Python has no {', '.join(missing)}",
-            remedy=f"pip install {' '.join(files)}",
-            code="missing-package",
-        )
-
-
-def jobs_of(spec: Spec, folder: Path) -> list[Job]:
-    """List what there is to run for a spec, in order; the server last."""
-    artifacts = folder / "artifacts"
-    written: set[str] = set()
-    jobs = []
-    for stage in stages_of(spec):
-        if not stage.runs:
-            continue
-        scripts = [folder / stage.script, *([folder / "model.py"] * stage.uses_model)]
-        inputs = [artifacts / name for name in stage.reads if name in written]
-        texts = _texts(spec, folder) if stage.name == "data" else []
-        outputs = tuple(artifacts / name for name in stage.writes)
-        jobs.append(Job(stage, folder, (*scripts, *inputs, *texts), outputs))
-        written |= set(stage.writes)
-    return jobs
-
-
-def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
-    """List the text files that data.py reads, as its find_text does."""
-    project = folder.resolve().parent.parent
-    for pattern in (*spec.data.path, *spec.data.out_of_sample):
-        for name in sorted(glob(pattern, root_dir=project, recursive=True)):
-            if (project / name).is_file():
-                yield project / name
-
-
-def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
-    """Cut the jobs from one stage until another; without `last`, before the server."""
-    names = [job.stage.name for job in jobs]
-    for name in (first, last):
-        if name is not None and name not in names:
-            raise LeangenError.of(
-                f"there is no stage {name!r} in this spec",
-                remedy=f"choose one of {', '.join(names)}",
-                code="unknown-stage",
-            )
-    start = names.index(first) if first else 0
-    end = names.index(last) + 1 if last else len(names)
-    if end <= start:
-        raise LeangenError.of(f"{last} comes before {first}", code="order")
-    chosen = jobs[start:end]
-    return [job for job in chosen if not job.stage.serves or job.stage.name == last]
-
-
-def is_done(job: Job) -> bool:
-    """Whether the stage ended on these very inputs and its outputs are still there."""
-    recorded = _read_record(job.folder).get(job.stage.name)
-    return recorded == _hashes(job, (*job.inputs, *job.outputs))
-
-
 def execute(job: Job, stdout: int | None = None) -> int:
     """Run a stage's script, its output live; return its exit code."""
-    read = _hashes(job, job.inputs)  # as they are before the stage reads them
-    _record(job, None)
+    read = hashes_of(job, job.inputs)  # as they are before the stage reads them
+    note(job, None)
     command = [sys.executable, job.stage.script]
     with subprocess.Popen(command, cwd=job.folder, stdout=stdout) as process:
         try:
@@ -177,44 +109,5 @@ def execute(job: Job, stdout: int | None = None) -> int:
             process.terminate()
             raise
     if code == 0 and not job.stage.serves:
-        _record(job, read | _hashes(job, job.outputs))
+        note(job, read | hashes_of(job, job.outputs))
     return code
-
-
-def _needs(job: Job) -> list[str]:
-    """Name the modules that the stage's requirements install."""
-    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
-    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
-
-
-def _hashes(job: Job, files: tuple[Path, ...]) -> dict[str, str]:
-    """Hash the files that are there; the library that data.py reads is a version."""
-    hashes = {"python": sys.version} if job.stage.name == "data" else {}
-    for file in files:
-        if file.exists():
-            with file.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            hashes[os.path.relpath(file, job.folder)] = digest
-    return hashes
-
-
-def _read_record(folder: Path) -> dict[str, dict[str, str]]:
-    """Read what ran; a record that is missing or damaged means that nothing did."""
-    try:
-        record = json.loads((folder / "artifacts" / RECORD).read_text())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _record(job: Job, contents: dict[str, str] | None) -> None:
-    """Note, or forget, that a stage ended; in one atomic move."""
-    artifacts = job.folder / "artifacts"
-    record = _read_record(job.folder)
-    record.pop(job.stage.name, None)
-    if contents is not None:
-        record[job.stage.name] = contents
-    artifacts.mkdir(exist_ok=True)
-    partial = artifacts / f"{RECORD}.partial"
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(partial, artifacts / RECORD)

@@ -1,0 +1,69 @@
+"""What there is to run for a spec: its stages in one folder, with their files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from leangen.generator.stages import Stage, stages_of
+from leangen.spec import LeangenError, Spec
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage, and the files that it reads and writes, in one folder."""
+
+    stage: Stage
+    folder: Path
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+
+
+def jobs_of(spec: Spec, folder: Path) -> list[Job]:
+    """List what there is to run for a spec, in order; the server last."""
+    artifacts = folder / "artifacts"
+    written: set[str] = set()
+    jobs = []
+    for stage in stages_of(spec):
+        if not stage.runs:
+            continue
+        scripts = [folder / stage.script, *([folder / "model.py"] * stage.uses_model)]
+        inputs = [artifacts / name for name in stage.reads if name in written]
+        texts = _texts(spec, folder) if stage.name == "data" else []
+        outputs = tuple(artifacts / name for name in stage.writes)
+        jobs.append(Job(stage, folder, (*scripts, *inputs, *texts), outputs))
+        written |= set(stage.writes)
+    return jobs
+
+
+def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
+    """List the text files that data.py reads, as its find_text does."""
+    project = folder.resolve().parent.parent
+    for pattern in (*spec.data.path, *spec.data.out_of_sample):
+        for name in sorted(glob(pattern, root_dir=project, recursive=True)):
+            if (project / name).is_file():
+                yield project / name
+
+
+def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
+    """Cut the jobs from one stage until another; without `last`, before the server."""
+    names = [job.stage.name for job in jobs]
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise LeangenError.of(
+                f"there is no stage {name!r} in this spec",
+                remedy=f"choose one of {', '.join(names)}",
+                code="unknown-stage",
+            )
+    start = names.index(first) if first else 0
+    end = names.index(last) + 1 if last else len(names)
+    if end <= start:
+        raise LeangenError.of(f"{last} comes before {first}", code="order")
+    chosen = jobs[start:end]
+    return [job for job in chosen if not job.stage.serves or job.stage.name == last]
+
+
+def needs_of(job: Job) -> list[str]:
+    """Name the modules that the stage's requirements install."""
+    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
+    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
