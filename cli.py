@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from io import TextIOWrapper
@@ -35,12 +35,16 @@ UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb found out: text for people, facts on each spec for --json."""
+    """What a verb found out: text for people, facts on each spec for --json.
+
+    A verb of one spec has the same facts as the document's own.
+    """
 
     text: str = ""
     specs: Sequence[dict[str, Any]] = field(default_factory=list)
     exit_code: int = 0
     diagnostics: Sequence[Diagnostic] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @app.callback()
@@ -70,6 +74,44 @@ def init(
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
     create(file, text)
     return Answer(f"wrote {file}; next: leangen build {file}\n", [{"file": str(file)}])
+
+
+@app.command()
+def plan(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    out: Out = GENERATED,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Tabulate what fits: patterns, bits, context.")
+    ] = False,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Show what the scripts measured, too.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print tables for a pull request.")
+    ] = False,
+    json: Json = False,
+) -> Answer:
+    """Tell what every stage holds, byte by byte, whether it fits, and what would."""
+    from leangen.generator import present
+    from leangen.generator.excess import excesses
+    from leangen.generator.fit import suggestions, table
+    from leangen.generator.measured import read_measured
+    from leangen.generator.plan import plan as planned_of
+    from leangen.spec import load
+
+    loaded = load(spec)
+    planned = planned_of(loaded)
+    peaks = read_measured(out / loaded.name) if measured else {}
+    found = [] if planned.fits else suggestions(loaded, planned)
+    facts = present.facts(planned, found, peaks)
+    if fit:
+        rows = table(loaded)
+        text = present.fit_table(planned, rows, markdown)
+        facts["fit"] = present.fit_facts(rows)
+    else:
+        text = (present.markdown if markdown else present.text)(planned, found, peaks)
+    wrong = excesses(spec, planned, found)
+    return Answer(text, [facts], WRONG if wrong else 0, wrong, document=facts)
 
 
 @app.command()
@@ -192,6 +234,7 @@ def _emit(answer: Answer, as_document: bool) -> None:
         "exit_code": answer.exit_code,
         "diagnostics": list(map(as_json, answer.diagnostics)),
         "specs": list(answer.specs),
+        **answer.document,
     }
     try:
         text = f"{json.dumps(document, indent=2)}\n" if as_document else answer.text

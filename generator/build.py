@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from leangen.generator import lock
+from leangen.generator import lock, snapshot
 from leangen.generator.plan import plan
 from leangen.generator.render import render_module, render_script
 from leangen.generator.stages import select, stages_of
@@ -14,12 +14,13 @@ GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 def build(spec: Spec) -> dict[str, str]:
     """Render all files of a spec, the lock last: name -> text."""
+    planned = plan(spec)
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
-    decided = plan(spec).decisions
+    files[snapshot.NAME] = snapshot.snapshot(spec, planned)
     module = ""
     for stage in sorted(stages_of(spec), key=lambda stage: stage.runs):
         view = select(spec, stage.fields)
-        decisions = SimpleNamespace(**decided[stage.name])
+        decisions = SimpleNamespace(**planned.decisions[stage.name])
         if stage.runs:
             script = render_script(stage.name, view, decisions, module)
             files[stage.script] = script.code

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from leangen.generator import snapshot
+from leangen.generator.ledger import StagePlan
+from leangen.generator.present import size
 from leangen.generator.project import Project
 from leangen.spec import Diagnostic
 
@@ -40,17 +43,22 @@ def status(project: Project) -> str:
 
 
 def figures(project: Project) -> str:
-    """Sum the plan up, in lines that `git apply` passes over."""
-    plan = project.plan
-    lines = [
-        f"{plan.name}: {plan.parameters:,} parameters",
-        f"  exported weights {plan.exported_bytes:,} bytes",
-        f"  KV cache {plan.kv_bytes:,} bytes, {plan.kv_bytes_per_token:,} a token",
-    ]
-    for stage, demand in plan.demands.items():
-        needed, budget = demand.peak_bytes / 2**30, demand.budget_bytes / 2**30
-        lines.append(f"  {stage} {needed:.2f} of {budget:.2f} GiB")
+    """Tell how the plan changes, in lines that `git apply` passes over."""
+    plan, file = project.plan, project.folder / snapshot.NAME
+    found = [change for change in project.changes if change.file == file]
+    lines = [f"{plan.name}: the plan's figures do not change"]
+    if found:
+        lines = list(snapshot.changes(found[0].old, found[0].new or ""))
+        lines = [f"{plan.name}: {'the plan changes' if lines else 'a new plan'}", *lines]
+        lines += [_total(stage) for stage in plan.stages.values()] if len(lines) == 1 else []
+    lines += [f"note: {warning}" for warning in plan.warnings]
     return "".join(f"# {line}\n" for line in lines)
+
+
+def _total(stage: StagePlan) -> str:
+    """Set a stage's peak beside its budget."""
+    budget = "" if stage.budget_bytes is None else f" of {size(stage.budget_bytes)}"
+    return f"{stage.stage:<10} {size(stage.peak_bytes)}{budget}"
 
 
 def facts(project: Project) -> dict[str, Any]:

@@ -1,128 +1,179 @@
-"""Spec -> Plan: what the model takes in bytes, and the decisions that follow from it."""
+"""Spec -> Plan: what every stage holds in bytes, and the decisions that follow from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 
-from leangen.generator import accounting
+from leangen.generator import hosting, pruning, timing, training
+from leangen.generator.accounting import count, kv_bytes_per_token, stored
+from leangen.generator.ledger import Item, StagePlan, arrange
 from leangen.generator.stages import Stage, checkpoints_of, select, stages_of
-from leangen.spec import Spec, catalogue
+from leangen.generator.training import Training
+from leangen.generator.warnings import warnings
+from leangen.spec import Spec
 
-RUNTIME = {"cpu": 512 * 2**20, "cuda": 1024 * 2**20}  # Python, libraries, context
 STORAGE = {32: "float32", 16: "float16"}  # by bits; fewer are quantized
 ACCURACY_LEVEL = {"int8": 4, "float32": 1}  # of ONNX Runtime's MatMulNBits
-MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 65_536}  # more is hardly faster
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What a stage takes at its peak, and what it may take, in bytes."""
-
-    peak_bytes: int
-    budget_bytes: int
-
-    @property
-    def fits(self) -> bool:
-        return self.peak_bytes <= self.budget_bytes
+DATA_RUNTIME = 40 * 2**20  # Python and numpy
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Figures of a model before anything runs; demands and decisions are by stage.
+    """Figures of a model before anything runs; stages and decisions are by name.
 
-    This is the first plan: weights, KV cache, and the memory of training. What each
-    stage holds beyond that is not in it yet.
+    `decisions` are what templates receive; the stages hold them as sentences.
     """
 
     name: str
     parameters: int
+    active_parameters: int
     exported_bytes: int
     kv_bytes_per_token: int
-    kv_bytes: int
-    demands: Mapping[str, Demand]
+    stages: Mapping[str, StagePlan]
     decisions: Mapping[str, Mapping[str, object]]
+    warnings: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether every stage is within its budget."""
+        return all(stage.fits for stage in self.stages.values())
 
 
 def plan(spec: Spec) -> Plan:
     """Account for a spec, and decide what its scripts hold as constants."""
-    model, vocab_size = spec.model, spec.tokenizer.vocab_size
-    kv_bytes_per_token = accounting.kv_bytes_per_token(model)
+    counts, engine = count(spec.model), hosting.engine_of(spec)
+    quantization = spec.quantization
+    file = stored(
+        spec.model, engine, quantization, hosting.skips_zeros(spec), loaded=False
+    )
+    planned, decisions = {}, {}
+    for stage in stages_of(spec):
+        decisions[stage.name] = _decide(spec, stage)
+        if stage.runs:
+            planned[stage.name] = PLANNERS[stage.name](spec, stage)
     return Plan(
         name=spec.name,
-        parameters=accounting.parameters(model, vocab_size),
-        exported_bytes=accounting.exported_bytes(model, vocab_size, spec.quantization),
-        kv_bytes_per_token=kv_bytes_per_token,
-        kv_bytes=kv_bytes_per_token * spec.target.context,
-        demands=_demands(spec),
-        decisions={stage.name: _decide(spec, stage) for stage in stages_of(spec)},
+        parameters=counts.total,
+        active_parameters=counts.active_total,
+        exported_bytes=sum(item.bytes for item in file),
+        kv_bytes_per_token=kv_bytes_per_token(spec.model, engine, quantization.kv_cache),
+        stages=planned,
+        decisions=decisions,
+        warnings=tuple(warnings(spec)),
     )
 
 
-def _demands(spec: Spec) -> dict[str, Demand]:
-    """Set what training and serving take beside what they may take."""
-    demands = {}
-    for stage in stages_of(spec):
-        if stage.name in ("train", "recover"):
-            view = select(spec, stage.fields)
-            peak = training_bytes(view, micro_batch(view))
-            demands[stage.name] = Demand(peak, training_budget(view))
-    vocab_size = spec.tokenizer.vocab_size
-    weights = accounting.exported_bytes(spec.model, vocab_size, spec.quantization)
-    cache = accounting.kv_bytes_per_token(spec.model) * spec.target.context
-    served = weights + cache + RUNTIME["cpu"]
-    return demands | {"serve": Demand(served, spec.target.vram_budget)}
+def serving(spec: Spec) -> StagePlan:
+    """Plan the server alone."""
+    moment, ledger = hosting.serve(spec)
+    engine, seconds = hosting.engine_of(spec), timing.decoding_seconds(spec)
+    name = f"{engine.engine} on {engine.device}"
+    decision = f"{name}, keys and values in {spec.quantization.kv_cache} bits"
+    return _stage("serve", spec, engine.device, ledger, moment, seconds, (decision,))
+
+
+def _stage(
+    name: str,
+    spec: Spec,
+    device: str,
+    ledger: tuple[Item, ...],
+    moment: str = "",
+    seconds: tuple[float, float] | None = None,
+    decisions: tuple[str, ...] = (),
+) -> StagePlan:
+    """Plan a stage on the target, with the target's budget.
+
+    That is the GPU's on a GPU: what else runs on its host has none.
+    """
+    target = spec.target
+    elsewhere = device != target.hardware.kind and name != "serve"
+    return StagePlan(
+        name,
+        device,
+        target.hardware.id,
+        None if elsewhere else target.vram_budget,
+        ledger,
+        seconds,
+        moment,
+        decisions,
+    )
+
+
+def _plan_data(spec: Spec, stage: Stage) -> StagePlan:
+    runtime = Item("runtime", DATA_RUNTIME, "Python, numpy", hosting.MEASURED)
+    return _stage("data", spec, "cpu", arrange([runtime]), "without the text itself")
+
+
+def _plan_training(spec: Spec, stage: Stage) -> StagePlan:
+    view = select(spec, stage.fields)
+    choice = training.decide(view)
+    moment, ledger = training.ledger(view, choice)
+    hardware = spec.train.hardware
+    return StagePlan(
+        stage.name,
+        hardware.kind,
+        hardware.id,
+        training.budget(view),
+        ledger,
+        timing.training_seconds(view, choice),
+        moment,
+        tuple(training.sentences(view, choice)),
+    )
+
+
+def _plan_pruning(spec: Spec, stage: Stage) -> StagePlan:
+    view = select(spec, stage.fields)
+    sequences = pruning.micro_batch(view)
+    hardware = spec.train.hardware
+    sentence = f"one layer at a time, {sequences} sequences at once"
+    return StagePlan(
+        stage.name,
+        hardware.kind,
+        hardware.id,
+        training.budget(view),
+        pruning.ledger(view, sequences),
+        timing.pruning_seconds(view),
+        "",
+        (sentence,) if spec.sparsity.method == "wanda" else (),
+    )
+
+
+def _plan_export(spec: Spec, stage: Stage) -> StagePlan:
+    moment, ledger = hosting.export(spec)
+    return _stage("export", spec, "cpu", ledger, moment)
+
+
+def _plan_evaluation(spec: Spec, stage: Stage) -> StagePlan:
+    moment, ledger = hosting.evaluate(spec)
+    return _stage("evaluate", spec, "cpu", ledger, moment)
+
+
+PLANNERS: Mapping[str, Callable[[Spec, Stage], StagePlan]] = {
+    "data": _plan_data,
+    "train": _plan_training,
+    "prune": _plan_pruning,
+    "recover": _plan_training,
+    "export": _plan_export,
+    "evaluate": _plan_evaluation,
+    "serve": lambda spec, _: serving(spec),
+}
 
 
 def _decide(spec: Spec, stage: Stage) -> dict[str, object]:
     """Decide for a stage, by what it may see of the spec, and by which stages there are."""
-    view = select(spec, stage.fields)
-    if stage.name in ("train", "prune", "recover"):
-        return {"device": device_of(view), "micro_batch": micro_batch(view)}
+    if stage.name in ("train", "recover"):
+        view = select(spec, stage.fields)
+        choice: Training = training.decide(view)
+        decided = {"device": spec.train.hardware.kind, "micro_batch": choice.micro_batch}
+        return decided | {"checkpointing": choice.checkpointing}
+    if stage.name == "prune":
+        view = select(spec, stage.fields)
+        device = spec.train.hardware.kind
+        return {"device": device, "micro_batch": pruning.micro_batch(view)}
     if stage.name == "export":
-        storage = STORAGE.get(view.quantization.weights, "quantized")
-        level = ACCURACY_LEVEL[view.quantization.arithmetic]
+        storage = STORAGE.get(spec.quantization.weights, "quantized")
+        level = ACCURACY_LEVEL[spec.quantization.arithmetic]
         decided = {"storage": storage, "accuracy_level": level}
         return decided | {"checkpoints": checkpoints_of(spec)}
     if stage.name == "evaluate":
         return {"checkpoints": checkpoints_of(spec)}
     return {}
-
-
-def training_bytes(view: SimpleNamespace, sequences: int) -> int:
-    """Estimate the peak of a training step on so many sequences at once.
-
-    float32 weights, gradients and two moments; per token and layer what the backward
-    pass needs of the norms, the attention and the feed-forward network; logits three
-    times. A teacher adds its weights, and its logits twice.
-    """
-    model, vocab_size = view.model, view.tokenizer.vocab_size
-    recover = getattr(getattr(view, "sparsity", None), "recover", None)
-    teacher = recover is not None and recover.distill
-    state = (20 if teacher else 16) * accounting.parameters(model, vocab_size)
-    element = 4 if view.train.precision == "float32" else 2
-    layer = 10 * model.hidden_size + 4 * model.intermediate_size
-    token = model.num_hidden_layers * layer * element
-    token += (20 if teacher else 12) * vocab_size
-    activations = sequences * model.max_position_embeddings * token
-    return int(state + activations + RUNTIME[device_of(view)])
-
-
-def training_budget(view: SimpleNamespace) -> int:
-    """Bytes that training may take: those of the target where it runs there."""
-    if view.train.hardware == view.target.hardware:
-        return int(view.target.vram_budget)
-    return catalogue()[view.train.hardware].usable_bytes
-
-
-def micro_batch(view: SimpleNamespace) -> int:
-    """Choose the most sequences at once that divide the batch, help and fit."""
-    useful = MICRO_BATCH_TOKENS[device_of(view)] // view.model.max_position_embeddings
-    largest = min(view.train.batch_size, max(1, useful))
-    divisors = [n for n in range(1, largest + 1) if view.train.batch_size % n == 0]
-    budget = training_budget(view)
-    return max((n for n in divisors if training_bytes(view, n) <= budget), default=1)
-
-
-def device_of(view: SimpleNamespace) -> str:
-    """Name torch's device for training: cpu or cuda."""
-    return catalogue()[view.train.hardware].kind

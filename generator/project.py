@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.generator.build import build
+from leangen.generator.buildable import not_yet
 from leangen.generator.disk import EDITED, Change, compare
-from leangen.generator.plan import Demand, Plan, plan
+from leangen.generator.excess import excesses
+from leangen.generator.fit import suggestions
+from leangen.generator.plan import Plan, plan
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
 
 
@@ -47,21 +50,18 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
 
 def _open(file: Path, out: Path) -> Project:
     spec = load(file)
+    missing = [_missing(file, *line) for line in not_yet(spec)]
+    if missing:
+        raise LeangenError(missing)
     planned = plan(spec)
-    excesses = [item for item in planned.demands.items() if not item[1].fits]
-    if excesses:
-        raise LeangenError(_excess(file, stage, demand) for stage, demand in excesses)
+    if not planned.fits:
+        raise LeangenError(excesses(file, planned, suggestions(spec, planned)))
     folder, files = out / spec.name, build(spec)
     return Project(spec, planned, folder, files, tuple(compare(folder, files)))
 
 
-def _excess(file: Path, stage: str, demand: Demand) -> Diagnostic:
-    """Point at the budget that a stage exceeds."""
-    needed, budget = demand.peak_bytes / 2**30, demand.budget_bytes / 2**30
-    return diagnostic_at(
-        file,
-        "target.vram_budget",
-        "over-budget",
-        f"{stage} needs {needed:.2f} GiB, and has {budget:.2f} GiB",
-        "lower the batch, the context or the bits, or raise the budget",
-    )
+def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
+    """Say that something can be planned, and not be built yet."""
+    message = f"{what} can be planned and not be built yet: that follows in a later version"
+    remedy = f"see leangen plan; built can be {instead}"
+    return diagnostic_at(file, field, "not-yet", message, remedy)

@@ -40,15 +40,22 @@ GRAPHS = ("dense/model.onnx", "sparse/model.onnx", "recovered/model.onnx")
 EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
 MEMORY = (
     "model",
-    "tokenizer.vocab_size",
     "train.batch_size",
     "train.precision",
     "train.hardware",
     "target.hardware",
     "target.vram_budget",
+    "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
 RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
+
+
+
+def _has_text(spec: Spec) -> bool:
+    """A checkpoint that is served as it is needs no text."""
+    return spec.model.checkpoint is None or spec.sparsity.pattern != "dense"
+
 
 STAGES = (
     Stage(
@@ -56,6 +63,7 @@ STAGES = (
         fields=("tokenizer", "data"),
         writes=("tokenizer.json",)
         + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "ood")),
+        present=_has_text,
     ),
     Stage("model", fields=("model", "tokenizer"), runs=False),
     Stage(
@@ -63,6 +71,7 @@ STAGES = (
         fields=(*MEMORY, "train"),
         reads=("data/train.npy", "data/val.npy"),
         writes=DENSE,
+        present=lambda spec: spec.model.checkpoint is None,
         uses_model=True,
     ),
     Stage(
@@ -93,6 +102,7 @@ STAGES = (
         reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
         + ("data/val.npy", "data/test.npy", "data/ood.npy"),
         writes=("report.json", "report.md"),
+        present=lambda spec: spec.model.checkpoint is None,
     ),
     Stage(
         "serve",

@@ -1,20 +1,24 @@
 """What a spec is: loading, its errors, its catalogues."""
 
 from leangen.spec.catalogue import Hardware, catalogue, hardware
+from leangen.spec.engines import Engine, engines
 from leangen.spec.errors import Diagnostic, LeangenError, as_json, render
-from leangen.spec.load import diagnostic_at, load, loads
+from leangen.spec.load import diagnostic_at, load, loads, vary
 from leangen.spec.spec import Spec
 
 __all__ = [
     "Diagnostic",
+    "Engine",
     "Hardware",
     "LeangenError",
     "Spec",
     "as_json",
     "catalogue",
     "diagnostic_at",
+    "engines",
     "hardware",
     "load",
     "loads",
     "render",
+    "vary",
 ]

@@ -12,6 +12,7 @@ import yaml
 from leangen.spec.errors import LeangenError
 
 GIB = 1024**3
+CUSTOM = "custom"  # names what the section custom_hardware describes
 DRIVER = 0.97  # of a card's memory is left by the driver and its context
 ECC = 15 / 16  # of GDDR is left when error correction keeps its bits there
 SHARED = 0.75  # of memory that the operating system uses too
@@ -22,7 +23,7 @@ class Hardware:
     """One machine; rates are peaks of dense arithmetic, a second.
 
     `usable_bytes` is what a stage may take of `memory_bytes`; `bandwidth` is in
-    bytes a second; `flops_bf16` is 0 where there are no bf16 units.
+    bytes a second; a rate is 0 where there are no units for it.
     """
 
     id: str
@@ -33,6 +34,11 @@ class Hardware:
     bandwidth: float
     flops_float32: float
     flops_bf16: float
+    flops_float16: float
+    ops_int8: float
+    flops_fp8: float
+    compute_capability: str
+    sparse_24: bool
     source: str
 
     @property
@@ -62,6 +68,13 @@ def hardware(id: str) -> Hardware:
     return catalogue()[id]
 
 
+def custom(section: Mapping[str, Any]) -> Hardware:
+    """Make the hardware that a spec describes in its section custom_hardware."""
+    row = dict(section) | {"memory_gib": section["memory"] / GIB}
+    named = {"name": "described in the spec", "source": "custom_hardware"}
+    return _hardware(CUSTOM, named | row)
+
+
 def _hardware(id: str, row: Mapping[str, Any]) -> Hardware:
     """Turn a row's GiB, GB/s and TFLOPS into bytes and operations."""
     memory = int(row["memory_gib"] * GIB)
@@ -74,6 +87,11 @@ def _hardware(id: str, row: Mapping[str, Any]) -> Hardware:
         bandwidth=row["bandwidth_gb_s"] * 1e9,
         flops_float32=row["float32_tflops"] * 1e12,
         flops_bf16=row.get("bf16_tflops", 0) * 1e12,
+        flops_float16=row.get("float16_tflops", 0) * 1e12,
+        ops_int8=row.get("int8_tops", 0) * 1e12,
+        flops_fp8=row.get("fp8_tflops", 0) * 1e12,
+        compute_capability=row.get("compute_capability", ""),
+        sparse_24=row.get("sparse_24", False),
         source=row["source"],
     )
 

@@ -1,9 +1,9 @@
 """Runs the rules between fields over a document, on what is sound in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from leangen.spec.document import Document, steps
+from leangen.spec.document import Document, Node, steps
 from leangen.spec.errors import Diagnostic
 from leangen.spec.rule import Problem, Rule
 from leangen.spec.rules import RULES
@@ -11,19 +11,29 @@ from leangen.spec.validate import meant
 
 
 def contradictions(
-    document: Document, values: dict[str, Any], wrong: Iterable[Diagnostic]
+    document: Document, values: Mapping[str, Any], wrong: Iterable[Diagnostic]
 ) -> set[Diagnostic]:
     """Find what contradicts in filled values, leaving out what is wrong already."""
     broken = {path for diagnostic in wrong for path in _touched(diagnostic)}
-    found: set[Diagnostic] = set()
+    written = _values(document.root)
+    found = problems(values, written, broken)
+    return {_diagnostic(document, rule, problem) for rule, problem in found}
+
+
+def problems(
+    values: Mapping[str, Any],
+    written: Mapping[str, Any],
+    broken: Iterable[str] = (),
+) -> Iterator[tuple[Rule, Problem]]:
+    """Apply the rules to filled values, of which `written` are the author's."""
+    unsound = set(broken)
     for rule in RULES:
-        if any(_unsound(path, broken) for path in rule.reads + rule.written):
+        if any(_unsound(path, unsound) for path in rule.reads + rule.written):
             continue
-        problem = rule.check(*_arguments(document, values, rule))
+        problem = rule.check(*_arguments(values, written, rule))
         if problem:
-            found.add(_diagnostic(document, rule, problem))
-            broken.add(problem.field)
-    return found
+            yield rule, problem
+            unsound.add(problem.field)
 
 
 def _touched(diagnostic: Diagnostic) -> set[str]:
@@ -31,11 +41,21 @@ def _touched(diagnostic: Diagnostic) -> set[str]:
     return {diagnostic.path, meant(diagnostic)} - {""}
 
 
-def _arguments(document: Document, values: dict[str, Any], rule: Rule) -> list[Any]:
+def _arguments(
+    values: Mapping[str, Any], written: Mapping[str, Any], rule: Rule
+) -> list[Any]:
     """Look up what a rule reads."""
-    written = [path for path in rule.written if _is_written(document, path)]
-    given = [_lookup(values, path) for path in (*rule.reads, *written)]
-    return given + [None] * (len(rule.written) - len(written))
+    given = [_lookup(values, path) for path in rule.reads]
+    own = [path for path in rule.written if _lookup(written, path) is not None]
+    given += [_lookup(values, path) for path in own]
+    return given + [None] * (len(rule.written) - len(own))
+
+
+def _values(node: Node) -> Any:
+    """Give the nodes of a tree by name; what is inside a field does not matter."""
+    if isinstance(node.value, dict):
+        return {name: _values(child) for name, child in node.value.items()}
+    return node
 
 
 def _lookup(values: Any, path: str) -> Any:

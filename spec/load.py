@@ -1,33 +1,20 @@
 """A spec file to a Spec: read, parse, validate, apply the rules, fill the defaults."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.catalogue import catalogue
 from leangen.spec.compose import parse
-from leangen.spec.consistency import contradictions
-from leangen.spec.document import steps
+from leangen.spec.consistency import contradictions, problems
+from leangen.spec.defaults import config_of, spec_of, with_model
+from leangen.spec.document import Document, steps
 from leangen.spec.errors import Diagnostic, LeangenError
 from leangen.spec.schema import schema
 from leangen.spec.source import read_bytes
-from leangen.spec.spec import (
-    Data,
-    Gates,
-    Model,
-    Quantization,
-    Recover,
-    Serve,
-    Sparsity,
-    Spec,
-    Target,
-    Tokenizer,
-    Train,
-)
+from leangen.spec.spec import Spec
 from leangen.spec.validate import validate, without_echoes
 from leangen.spec.values import fill, read
-
-BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 
 def load(path: Path) -> Spec:
@@ -36,15 +23,43 @@ def load(path: Path) -> Spec:
 
 
 def loads(text: str | bytes, file: str = "<spec>") -> Spec:
-    """Load a spec from its text; `file` is the name that errors carry."""
+    """Load a spec from its text; `file` is the name that errors carry.
+
+    A checkpoint is looked for from the folder of that file.
+    """
     document = parse(text, file)
     values: dict[str, Any] = read(document.root, schema())
     wrong = {*document.problems, *_new(validate(document, values), document.problems)}
     filled = fill(values, schema())
-    wrong |= contradictions(document, filled, wrong)
+    config = None
+    try:
+        if not any(found.path.startswith("model") for found in wrong):
+            config = config_of(values, Path(file).parent)
+            filled = with_model(filled, values, config)
+        wrong |= contradictions(document, filled, wrong)
+    except LeangenError as error:
+        wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
     if wrong:
         raise LeangenError(sorted(without_echoes(wrong), key=_order))
-    return _spec(filled)
+    return spec_of(filled, values, config)
+
+
+def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
+    """Change fields of a spec as its author would; None where a rule forbids it.
+
+    `changes` maps paths such as target.context to values of the right type.
+    """
+    values: dict[str, Any] = deepcopy(dict(spec.written))
+    for path, value in changes.items():
+        section = values
+        *above, name = path.split(".")
+        for step in above:
+            section = section.setdefault(step, {})
+        section[name] = value
+    filled = with_model(fill(values, schema()), values, spec.config)
+    if next(problems(filled, values), None):
+        return None
+    return spec_of(filled, values, spec.config)
 
 
 def diagnostic_at(
@@ -61,6 +76,18 @@ def diagnostic_at(
     )
 
 
+def _in_checkpoint(document: Document, found: Diagnostic) -> Diagnostic:
+    """Point at the checkpoint whose config.json is missing or cannot be planned."""
+    field = "model.checkpoint"
+    return document.source.diagnostic(
+        document.nearest(steps(field)).caret,
+        found.code,
+        f"{found.file}: {found.message}" if found.file else found.message,
+        path=field,
+        suggestion=found.suggestion,
+    )
+
+
 def _new(found: Iterable[Diagnostic], known: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Leave out what is reported of the same field already."""
     paths = {diagnostic.path for diagnostic in known if diagnostic.path}
@@ -69,44 +96,3 @@ def _new(found: Iterable[Diagnostic], known: Iterable[Diagnostic]) -> list[Diagn
 
 def _order(diagnostic: Diagnostic) -> tuple[int, int, str, str]:
     return diagnostic.line, diagnostic.column, diagnostic.path, diagnostic.message
-
-
-def _spec(values: dict[str, Any]) -> Spec:
-    """Build the dataclasses from valid values, with the defaults that depend."""
-    model, data, target = values["model"], values["data"], values["target"]
-    return Spec(
-        name=values["name"],
-        model=Model(**{"num_key_value_heads": model["num_attention_heads"]} | model),
-        tokenizer=_tokenizer(values["tokenizer"]),
-        data=Data(
-            source=data["source"],
-            path=tuple(data.get("path", ())),
-            out_of_sample=tuple(data.get("out_of_sample", ())),
-        ),
-        train=Train(**{"hardware": target["hardware"]} | values["train"]),
-        sparsity=_sparsity(values["sparsity"]),
-        quantization=Quantization(**values["quantization"]),
-        target=Target(**{"vram_budget": _usable(target["hardware"])} | target),
-        serve=Serve(**values["serve"]),
-        gates=Gates(perplexity_ratio=values["gates"].get("perplexity_ratio")),
-    )
-
-
-def _tokenizer(value: str | dict[str, int]) -> Tokenizer:
-    if isinstance(value, str):
-        return Tokenizer(kind=value, vocab_size=BYTE_VOCABULARY)
-    return Tokenizer(kind="bpe", vocab_size=value["bpe"])
-
-
-def _sparsity(values: dict[str, Any]) -> Sparsity:
-    recover = values.get("recover")
-    return Sparsity(
-        pattern=values["pattern"],
-        ratio=values.get("ratio"),
-        method=values["method"],
-        recover=None if recover is None else Recover(**recover),
-    )
-
-
-def _usable(hardware: str) -> int:
-    return catalogue()[hardware].usable_bytes

@@ -1,10 +1,17 @@
 """What a schema cannot say: every rule between fields, each a small function."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from leangen.spec import shape
-from leangen.spec.catalogue import catalogue
+from leangen.spec.catalogue import CUSTOM, catalogue
+from leangen.spec.defaults import engine_row, machine, serving_device
+from leangen.spec.engines import Engine, engines
 from leangen.spec.rule import Problem, rule
 from leangen.spec.scalars import write_quantity
 from leangen.spec.wording import either
+
+Section = Mapping[str, Any] | None
 
 
 @rule("sparsity.pattern", "sparsity.ratio")
@@ -43,16 +50,18 @@ def text_has_a_path(source: str, path: list[str] | None) -> Problem | None:
     return None
 
 
-@rule("train.precision", "train.hardware", "target.hardware")
-def bf16_has_units(precision: str, trainer: str | None, target: str) -> Problem | None:
+@rule("train.precision", "train.hardware", "target.hardware", "custom_hardware")
+def bf16_has_units(
+    precision: str, trainer: str | None, target: str, section: Section
+) -> Problem | None:
     """Arithmetic in bf16 needs hardware that has it."""
-    place = trainer or target
-    if precision != "bf16" or catalogue()[place].has_bf16:
+    place = machine(trainer or target, section)
+    if precision != "bf16" or place is None or place.has_bf16:
         return None
     able = [row.id for row in catalogue().values() if row.has_bf16]
     return Problem(
         "train.precision",
-        f"{place} has no bf16 arithmetic",
+        f"{place.id} has no bf16 arithmetic",
         f"float32, or a train.hardware such as {either(able[::7])}",
         "float32",
     )
@@ -70,27 +79,152 @@ def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None
     return _only_if_integer("quantization.arithmetic", bits, arithmetic)
 
 
-@rule("target.vram_budget", "target.hardware")
-def budget_fits_hardware(budget: int | None, hardware: str) -> Problem | None:
+@rule("target.vram_budget", "target.hardware", "custom_hardware")
+def budget_fits_hardware(
+    budget: int | None, hardware: str, section: Section
+) -> Problem | None:
     """A budget is a part of the memory that there is."""
-    memory = catalogue()[hardware].memory_bytes
-    if budget is None or budget <= memory:
+    place = machine(hardware, section)
+    if budget is None or place is None or budget <= place.memory_bytes:
         return None
-    most = write_quantity("bytes", memory)
+    most = write_quantity("bytes", place.memory_bytes)
     message = f"{write_quantity('bytes', budget)} is more than the memory of {hardware}"
     return Problem("target.vram_budget", message, f"at most {most}", most)
 
 
-@rule("train.tokens", "train.batch_size", "model.max_position_embeddings")
-def training_has_a_batch(tokens: int, batch: int, length: int) -> Problem | None:
+@rule("target.hardware", "train.hardware", "custom_hardware")
+def custom_is_described(
+    target: str, trainer: str | None, section: Section
+) -> Problem | None:
+    """The name custom and its section need each other."""
+    named = CUSTOM in (target, trainer)
+    if named and section is None:
+        remedy = "add it: kind, memory, bandwidth_gb_s and float32_tflops"
+        return Problem("custom_hardware", "is missing", suggestion=remedy)
+    if section is not None and not named:
+        remedy = "delete it, or write target.hardware: custom"
+        return Problem("custom_hardware", "nothing names it", suggestion=remedy)
+    return None
+
+
+@rule("model.checkpoint", "model.preset")
+def one_model(checkpoint: str | None, preset: str | None) -> Problem | None:
+    """A model has one origin."""
+    if checkpoint is None or preset is None:
+        return None
+    return Problem(
+        "model.preset", "there is a checkpoint, too", suggestion="delete one of them"
+    )
+
+
+@rule("model.checkpoint", written="model.architecture")
+def a_checkpoint_has_its_shape(checkpoint: str | None, own: str | None) -> Problem | None:
+    """config.json says what the model is."""
+    if checkpoint is None or own is None:
+        return None
+    remedy = "delete the shape, or the checkpoint"
+    return _idle("model.architecture", "a checkpoint", remedy)
+
+
+@rule("model.checkpoint", written="tokenizer")
+def a_checkpoint_has_its_tokenizer(
+    checkpoint: str | None, tokenizer: object
+) -> Problem | None:
+    """A checkpoint's tokens are those that it was trained on."""
+    if checkpoint is None or tokenizer is None:
+        return None
+    return _idle("tokenizer", "a checkpoint, which has its own", "delete it")
+
+
+@rule("model.checkpoint", written="train.tokens")
+def a_checkpoint_is_trained(checkpoint: str | None, tokens: object) -> Problem | None:
+    """Nothing is trained from scratch where weights are given."""
+    if checkpoint is None or tokens is None:
+        return None
+    remedy = "delete it; sparsity.recover.tokens trains after pruning"
+    return _idle("train.tokens", "a checkpoint", remedy)
+
+
+SERVING = (
+    "serve.engine",
+    "serve.device",
+    "model.checkpoint",
+    "target.hardware",
+    "custom_hardware",
+)
+
+
+@rule(*SERVING)
+def engine_runs_there(*serving: Any) -> Problem | None:
+    """An engine needs a device that it supports, and that the hardware has."""
+    engine, written, checkpoint, hardware, section = serving
+    place = machine(hardware, section)
+    if place is None:
+        return None
+    device = serving_device(engine, written, checkpoint, place.kind)
+    if device == "cuda" and place.kind == "cpu":
+        remedy = "write cpu, or name other hardware"
+        return Problem("serve.device", f"{hardware} has no GPU", suggestion=remedy)
+    if engine_row(engine, device) is None:
+        able = [row.engine for row in engines().values() if row.device == device]
+        return Problem(
+            "serve.engine", f"{engine} does not run on {device}", either(able), able[0]
+        )
+    return None
+
+
+@rule("quantization.weights", *SERVING)
+def engine_multiplies_bits(bits: int, *serving: Any) -> Problem | None:
+    """An engine needs kernels for the bits of the weights."""
+    row = _engine(*serving)
+    if row is None or bits in row.weights:
+        return None
+    return _not_of(row, "quantization.weights", f"{bits}-bit weights", row.weights)
+
+
+@rule("quantization.kv_cache", *SERVING)
+def engine_holds_bits(bits: int | None, *serving: Any) -> Problem | None:
+    """An engine holds keys and values in the bits that it has kernels for."""
+    row = _engine(*serving)
+    if row is None or bits is None or bits in row.kv_cache:
+        return None
+    return _not_of(row, "quantization.kv_cache", f"a {bits}-bit cache", row.kv_cache)
+
+
+def _engine(
+    engine: str, device: str | None, checkpoint: str | None, hardware: str, section: Section
+) -> Engine | None:
+    place = machine(hardware, section)
+    kind = place.kind if place else "cpu"
+    return engine_row(engine, serving_device(engine, device, checkpoint, kind))
+
+
+def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Problem:
+    message = f"{row.engine} on {row.device} has no {what}"
+    return Problem(field, message, either(list(map(str, able))), str(able[0]))
+
+
+@rule("train.tokens", "train.batch_size", "model.max_position_embeddings", "model.checkpoint")
+def training_has_a_batch(
+    tokens: int, batch: int, length: int, checkpoint: str | None
+) -> Problem | None:
     """An optimizer step takes a whole batch."""
-    return _a_batch("train.tokens", tokens, batch, length)
+    return None if checkpoint else _a_batch("train.tokens", tokens, batch, length)
 
 
-@rule("sparsity.recover.tokens", "train.batch_size", "model.max_position_embeddings")
-def recovery_has_a_batch(tokens: int | None, batch: int, length: int) -> Problem | None:
-    """Recovery takes the batches of training."""
+@rule(
+    "sparsity.recover.tokens",
+    "train.batch_size",
+    "model.max_position_embeddings",
+    "model.checkpoint",
+    "target.context",
+)
+def recovery_has_a_batch(
+    tokens: int | None, batch: int, positions: int, checkpoint: str | None, context: int
+) -> Problem | None:
+    """Recovery takes the batches of training, those of a checkpoint as long as the context."""
     path = "sparsity.recover.tokens"
+    length = context if checkpoint else positions
     return None if tokens is None else _a_batch(path, tokens, batch, length)
 
 
@@ -136,6 +270,14 @@ RULES = (
     floats_have_no_groups,
     floats_have_no_integers,
     budget_fits_hardware,
+    custom_is_described,
+    one_model,
+    a_checkpoint_has_its_shape,
+    a_checkpoint_has_its_tokenizer,
+    a_checkpoint_is_trained,
+    engine_runs_there,
+    engine_multiplies_bits,
+    engine_holds_bits,
     training_has_a_batch,
     recovery_has_a_batch,
 )

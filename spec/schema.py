@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.catalogue import catalogue
+from leangen.spec.catalogue import CUSTOM, catalogue
 from leangen.spec.document import FieldPath
+from leangen.spec.engines import engine_names
+from leangen.spec.models import presets
 
 Schema = Mapping[str, Any]
 
@@ -23,11 +25,16 @@ SCHEMA_FILE = Path(__file__).parent / "schema.json"
 
 @cache
 def schema() -> Schema:
-    """Read schema.json, with the names of the catalogue filled in for editors."""
+    """Read schema.json, with the names of the catalogues filled in for editors."""
     read: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    names = {
+        "hardware": [*catalogue(), CUSTOM],
+        "models": list(presets()),
+        "engines": engine_names(),
+    }
     for _, field in fields(read):
-        if field.get("x-catalogue") == "hardware":
-            field["enum"] = list(catalogue())
+        if "x-catalogue" in field:
+            field["enum"] = names[field["x-catalogue"]]
     return read
 
 

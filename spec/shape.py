@@ -7,20 +7,23 @@ from leangen.spec.scalars import write_quantity
 from leangen.spec.schema import field_at
 from leangen.spec.wording import either
 
+NAMED = ("model.preset", "model.checkpoint")  # published shapes are as they are
 HEAD_UNIT = 16  # ONNX Runtime's GroupQueryAttention rotates heads of such widths
 
 
-@rule("model.hidden_size")
-def width_holds_heads(hidden: int) -> Problem | None:
+@rule("model.hidden_size", *NAMED)
+def width_holds_heads(hidden: int, *named: str | None) -> Problem | None:
     """Heads of 16 need a width of 16."""
+    if any(named):
+        return None
     return _multiple("model.hidden_size", hidden, "the unit of an attention head")
 
 
-@rule("model.num_attention_heads", "model.hidden_size")
-def heads_divide_width(heads: int, hidden: int) -> Problem | None:
+@rule("model.num_attention_heads", "model.hidden_size", *NAMED)
+def heads_divide_width(heads: int, hidden: int, *named: str | None) -> Problem | None:
     """Heads share the width, each a multiple of 16 wide."""
     fits = [n for n in _divisors(hidden) if hidden // n % HEAD_UNIT == 0]
-    if not fits or heads in fits:
+    if any(named) or not fits or heads in fits:
         return None
     return Problem(
         "model.num_attention_heads",

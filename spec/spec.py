@@ -1,32 +1,48 @@
 """What a valid spec is in Python: frozen dataclasses, in the order and the names of schema.json."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leangen.spec.catalogue import Hardware
 
 
 @dataclass(frozen=True)
 class Model:
-    """Shape of a decoder, in the names of Hugging Face's config.json."""
+    """Shape of a decoder, in the names of Hugging Face's config.json.
+
+    `architecture` is its model_type. `num_experts` is 0 in a dense model; in others
+    `num_sparse_layers` of the layers have experts, `moe_intermediate_size` wide.
+    """
 
     architecture: str
+    vocab_size: int
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
+    head_dim: int
     max_position_embeddings: int
     rope_theta: float
     rms_norm_eps: float
     tie_word_embeddings: bool
-
-    @property
-    def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.hidden_size // self.num_attention_heads
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    sliding_window: int | None = None
+    num_experts: int = 0
+    num_experts_per_tok: int = 0
+    moe_intermediate_size: int = 0
+    num_sparse_layers: int = 0
+    checkpoint: str | None = None
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A vocabulary; kind is bytes or bpe."""
+    """A vocabulary; kind is bytes, bpe or checkpoint."""
 
     kind: str
     vocab_size: int
@@ -50,7 +66,7 @@ class Train:
     learning_rate: float
     weight_decay: float
     precision: str
-    hardware: str
+    hardware: Hardware
     seed: int
 
 
@@ -83,26 +99,30 @@ class Sparsity:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Bits of the exported weights."""
+    """Bits of the exported weights, and of the keys and values."""
 
     weights: int
     group_size: int
     arithmetic: str
+    kv_cache: int
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the model is served; vram_budget in bytes, context in tokens."""
+    """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences."""
 
-    hardware: str
+    hardware: Hardware
     vram_budget: int
     context: int
+    batch: int
 
 
 @dataclass(frozen=True)
 class Serve:
-    """Where the server listens."""
+    """What serves, on which device (cpu or cuda), and where it listens."""
 
+    engine: str
+    device: str
     host: str
     port: int
 
@@ -116,7 +136,11 @@ class Gates:
 
 @dataclass(frozen=True)
 class Spec:
-    """One page of YAML, validated, with every default filled in."""
+    """One page of YAML, validated, with every default filled in.
+
+    `written` is what the page itself says, `config` what its checkpoint says: variants
+    are made from them.
+    """
 
     name: str
     model: Model
@@ -128,3 +152,5 @@ class Spec:
     target: Target
     serve: Serve
     gates: Gates
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)

@@ -161,6 +161,20 @@ def peak_bytes() -> int:
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
 
 
+def note_peak() -> None:
+    """Show the peak memory beside the plan's, and note both in artifacts/ledger.json."""
+    stage, file = Path(__file__).stem, ARTIFACTS / "ledger.json"
+    plan = json.loads(Path(__file__).with_name("plan.json").read_text())
+    figures = {"planned_bytes": plan["stages"][stage]["peak_bytes"]}
+    figures["measured_bytes"] = peak_bytes()
+    ledger = json.loads(file.read_text()) if file.exists() else {}
+    partial = ARTIFACTS / "ledger.partial"
+    partial.write_text(json.dumps(ledger | {stage: figures}, indent=2) + "\n")
+    partial.replace(file)
+    planned, measured = (f"{size / 2**20:,.0f} MiB" for size in figures.values())
+    print(f"peak memory {measured}, planned {planned}", flush=True)
+
+
 def measure(name: str, weights: Path, texts: dict[str, list[np.ndarray]]) -> dict:
     """Measure one model: size, zeros in the layers' matrices, speed and quality."""
     size = require(weights, "export.py").stat().st_size

@@ -30,6 +30,7 @@ import hashlib
 import json
 import math
 import pickle
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -177,7 +178,7 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> i
     if not STATE.exists():
         return 0
     try:
-        state = torch.load(STATE, map_location=DEVICE)
+        state = torch.load(STATE, map_location="cpu")
     except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError):
         print(f"{STATE.name} is damaged: not continued")
         return 0
@@ -271,6 +272,26 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
     print(f"wrote artifacts/{OUT.name}", flush=True)
 
 
+def peak_bytes() -> int:
+    """Most memory that this process has held so far, as Linux counts it."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+
+
+def note_peak() -> None:
+    """Show the peak memory beside the plan's, and note both in artifacts/ledger.json."""
+    stage, file = Path(__file__).stem, ARTIFACTS / "ledger.json"
+    plan = json.loads(Path(__file__).with_name("plan.json").read_text())
+    figures = {"planned_bytes": plan["stages"][stage]["peak_bytes"]}
+    figures["measured_bytes"] = peak_bytes()
+    ledger = json.loads(file.read_text()) if file.exists() else {}
+    partial = ARTIFACTS / "ledger.partial"
+    partial.write_text(json.dumps(ledger | {stage: figures}, indent=2) + "\n")
+    partial.replace(file)
+    planned, measured = (f"{size / 2**20:,.0f} MiB" for size in figures.values())
+    print(f"peak memory {measured}, planned {planned}", flush=True)
+
+
 def main() -> None:
     sparse = ARTIFACTS / "sparse" / "model.safetensors"
     llama = load_llama(sparse, "prune.py")
@@ -279,6 +300,7 @@ def main() -> None:
     train(llama, optimizer, loss_of, [DATA / "train.npy", sparse])
     save_checkpoint(llama.state_dict())
     STATE.unlink()
+    note_peak()
 
 
 if __name__ == "__main__":

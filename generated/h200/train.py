@@ -156,7 +156,7 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, inputs: str) -> i
     if not STATE.exists():
         return 0
     try:
-        state = torch.load(STATE, map_location=DEVICE)
+        state = torch.load(STATE, map_location="cpu")
     except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError):
         print(f"{STATE.name} is damaged: not continued")
         return 0
@@ -250,6 +250,27 @@ def save_checkpoint(tensors: dict[str, Tensor]) -> None:
     print(f"wrote artifacts/{OUT.name}", flush=True)
 
 
+def peak_bytes() -> int:
+    """Most memory in use on a GPU that nothing else uses: tensors, and CUDA's own."""
+    free, total = torch.cuda.mem_get_info()
+    own = total - free - torch.cuda.memory_reserved()
+    return torch.cuda.max_memory_allocated() + own
+
+
+def note_peak() -> None:
+    """Show the peak memory beside the plan's, and note both in artifacts/ledger.json."""
+    stage, file = Path(__file__).stem, ARTIFACTS / "ledger.json"
+    plan = json.loads(Path(__file__).with_name("plan.json").read_text())
+    figures = {"planned_bytes": plan["stages"][stage]["peak_bytes"]}
+    figures["measured_bytes"] = peak_bytes()
+    ledger = json.loads(file.read_text()) if file.exists() else {}
+    partial = ARTIFACTS / "ledger.partial"
+    partial.write_text(json.dumps(ledger | {stage: figures}, indent=2) + "\n")
+    partial.replace(file)
+    planned, measured = (f"{size / 2**20:,.0f} MiB" for size in figures.values())
+    print(f"peak memory {measured}, planned {planned}", flush=True)
+
+
 def main() -> None:
     if not torch.cuda.is_available():
         sys.exit(f"{Path(__file__).name}: no CUDA GPU here: see train.hardware")
@@ -258,6 +279,7 @@ def main() -> None:
     train(llama, make_optimizer(llama), loss_of, [DATA / "train.npy"])
     save_checkpoint(llama.state_dict())
     STATE.unlink()
+    note_peak()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""What can be planned already and not be built yet: one clear line each."""
+
+from collections.abc import Iterator
+
+from leangen.spec import Spec
+from leangen.spec.spec import Model
+
+HEAD_UNIT = 16  # ONNX Runtime's GroupQueryAttention rotates heads of such widths
+
+
+def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
+    """Yield the field, what is not built yet, and what can be built instead."""
+    model, serve = spec.model, spec.serve
+    if model.checkpoint:
+        yield "model.checkpoint", "a checkpoint", "a preset or a shape"
+        return
+    if not _has_template(model):
+        yield "model.preset", f"{model.preset} ({model.architecture})", "a llama"
+    if serve.engine != "onnxruntime":
+        yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
+    elif serve.device != "cpu":
+        yield "serve.device", "a server on a GPU", "device: cpu"
+    elif spec.quantization.kv_cache != 32:
+        yield "quantization.kv_cache", "a cache of fewer bits", "kv_cache: 32"
+    if spec.target.batch != 1:
+        yield "target.batch", "a server of several sequences", "batch: 1"
+
+
+def _has_template(model: Model) -> bool:
+    """Whether model.py and export.py can spell the model out."""
+    plain = model.architecture == "llama" and not (model.qkv_bias or model.mlp_bias)
+    square = model.head_dim * model.num_attention_heads == model.hidden_size
+    shared = model.num_attention_heads % model.num_key_value_heads == 0
+    return plain and square and shared and model.head_dim % HEAD_UNIT == 0

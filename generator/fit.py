@@ -1,0 +1,236 @@
+"""What would make a spec fit: the smallest changes, and the table of all that does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from leangen.generator.ledger import StagePlan
+from leangen.generator.plan import Plan, plan, serving
+from leangen.generator.hosting import engine_of, skips_zeros
+from leangen.spec import Spec, catalogue, vary
+
+STEP = 1024  # tokens of context between two that are tried, 16 below it
+GIB = 2**30
+
+Ladder = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A change of fields that makes all stages fit; bytes are those of one stage."""
+
+    change: Mapping[str, Any]
+    stage: str
+    peak_bytes: int
+    saved_bytes: int
+
+
+def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
+    """Rank the smallest changes that make a spec fit, the one that takes least away first.
+
+    One field at a time; only where no single one is enough, two. Other hardware and a
+    larger budget come last: they take nothing away.
+    """
+    failing = next(stage for stage in planned.stages.values() if not stage.fits)
+    ladders = _ladders(spec, planned)
+    room = {path: ladders.pop(path) for path in ROOM if path in ladders}
+    found = [_smallest(spec, {}, path, steps) for path, steps in ladders.items()]
+    if not any(found):
+        found = [
+            _pair(spec, one, two)
+            for one, two in combinations(ladders.items(), 2)
+        ]
+    more = [_smallest(spec, {}, path, steps) for path, steps in room.items()]
+    ranked = sorted(
+        (_suggestion(spec, change, failing) for change in found if change),
+        key=lambda suggestion: -suggestion.peak_bytes,
+    )
+    return ranked + [_suggestion(spec, change, failing) for change in more if change]
+
+
+ROOM = ("target.vram_budget", "target.hardware", "train.hardware")
+
+
+def _suggestion(spec: Spec, change: Mapping[str, Any], failing: StagePlan) -> Suggestion:
+    varied = vary(spec, change)
+    assert varied, "only changes that the rules allow are found"
+    peak = plan(varied).stages[failing.stage].peak_bytes
+    return Suggestion(change, failing.stage, peak, failing.peak_bytes - peak)
+
+
+def _ladders(spec: Spec, planned: Plan) -> dict[str, Ladder]:
+    """List for each field its values from the nearest to the farthest: ever fewer bytes."""
+    failing = {name for name, stage in planned.stages.items() if not stage.fits}
+    ladders: dict[str, Ladder] = {}
+    if failing & {"train", "recover", "prune"}:
+        ladders |= _training_ladders(spec)
+    if failing - {"train", "recover", "prune"}:
+        ladders |= _serving_ladders(spec)
+    return {path: steps for path, steps in ladders.items() if steps}
+
+
+def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
+    quantization, target = spec.quantization, spec.target
+    engine, bits = engine_of(spec), quantization.weights
+    groups = [g for g in (32, 64, 128, 256) if g > quantization.group_size]
+    rows = [r for r in _by_memory(target.hardware.kind) if r != target.hardware.id]
+    written = "vram_budget" in spec.written["target"]
+    above = range(target.vram_budget // GIB + 1, target.hardware.usable_bytes // GIB + 1)
+    patterns = [p for p, able in engine.patterns.items() if bits in able]
+    return {
+        "target.context": _shorter(target.context),
+        "target.batch": range(target.batch - 1, 0, -1),
+        "quantization.group_size": groups if bits < 16 and not engine.group_size else (),
+        "quantization.kv_cache": _fewer(engine.kv_cache, quantization.kv_cache),
+        "quantization.weights": _fewer(engine.weights, bits),
+        "sparsity.pattern": patterns if spec.sparsity.pattern == "dense" else (),
+        "target.vram_budget": [n * GIB for n in above] if written else (),
+        "target.hardware": () if written else rows,
+    }
+
+
+def _training_ladders(spec: Spec) -> dict[str, Ladder]:
+    model, recover = spec.model, spec.sparsity.recover
+    lengths = _shorter(model.max_position_embeddings)
+    here = spec.train.hardware == spec.target.hardware
+    written = here and "vram_budget" in spec.written["target"]
+    most = spec.target.hardware.usable_bytes // GIB
+    above = range(spec.target.vram_budget // GIB + 1, most + 1)
+    rows = [*_by_memory("cpu"), *_by_memory("cuda")]
+    return {
+        "train.precision": ["bf16"] if spec.train.precision == "float32" else (),
+        "sparsity.recover.distill": [False] if recover and recover.distill else (),
+        "model.max_position_embeddings": () if model.checkpoint else lengths,
+        "target.vram_budget": [n * GIB for n in above] if written else (),
+        "train.hardware": [row for row in rows if row != spec.train.hardware.id],
+    }
+
+
+def _shorter(tokens: int) -> Ladder:
+    """Shorter lengths: multiples of 1,024, then of 16."""
+    long = range((tokens - 1) // STEP * STEP, 0, -STEP)
+    short = range((min(tokens, STEP) - 1) // 16 * 16, 0, -16)
+    return [*long, *short]
+
+
+def _fewer(able: Sequence[int], bits: int) -> Ladder:
+    return sorted((n for n in able if n < bits), reverse=True)
+
+
+def _by_memory(kind: str) -> list[str]:
+    rows = [row for row in catalogue().values() if row.kind == kind]
+    return [row.id for row in sorted(rows, key=lambda row: row.usable_bytes)]
+
+
+def _fits(spec: Spec, change: Mapping[str, Any]) -> bool:
+    varied = vary(spec, change)
+    return varied is not None and plan(varied).fits
+
+
+def _smallest(
+    spec: Spec, beside: Mapping[str, Any], path: str, steps: Ladder
+) -> dict[str, Any] | None:
+    """Find the nearest value of a field with which the spec fits, beside other changes."""
+    if len(steps) < 32:
+        near = (value for value in steps if _fits(spec, {**beside, path: value}))
+        first = next(near, None)
+        return None if first is None else {**beside, path: first}
+    low, high = 0, len(steps)  # each step takes less than the one before
+    while low < high:
+        middle = (low + high) // 2
+        if _fits(spec, {**beside, path: steps[middle]}):
+            high = middle
+        else:
+            low = middle + 1
+    return None if low == len(steps) else {**beside, path: steps[low]}
+
+
+def _pair(
+    spec: Spec, one: tuple[str, Ladder], two: tuple[str, Ladder]
+) -> dict[str, Any] | None:
+    """Find two changes that fit together, of which neither can be a step smaller."""
+    (path, steps), (other, values) = one, two
+    for value in values:
+        found = _smallest(spec, {other: value}, path, steps)
+        if found and _is_minimal(spec, found, {path: steps, other: values}):
+            return found
+    return None
+
+
+def _is_minimal(
+    spec: Spec, change: Mapping[str, Any], ladders: Mapping[str, Ladder]
+) -> bool:
+    for path, steps in ladders.items():
+        place = list(steps).index(change[path])
+        less = {**change, path: steps[place - 1]} if place else dict(change)
+        if not place:
+            del less[path]
+        if _fits(spec, less):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class Row:
+    """A choice of pattern and bits: the longest context that fits, 0 where none does."""
+
+    patterns: tuple[str, ...]
+    weights: int
+    kv_cache: int
+    peak_bytes: int
+    context: int
+    seconds: tuple[float, float]
+
+
+PATTERNS = {"dense": None, "2:4": None, "unstructured": 0.5}
+
+
+def table(spec: Spec) -> list[Row]:
+    """Tabulate patterns x bits x KV bits x the longest context that fits the target.
+
+    Patterns that an engine stores alike share a row. `peak_bytes` is at the context of
+    the spec, `seconds` a token's there.
+    """
+    engine = engine_of(spec)
+    rows = []
+    for weights in engine.weights:
+        for bits in engine.kv_cache:
+            quantization = replace(spec.quantization, weights=weights, kv_cache=bits)
+            variants = {}
+            for pattern, ratio in PATTERNS.items():
+                sparsity = replace(spec.sparsity, pattern=pattern, ratio=ratio)
+                variants[pattern] = replace(
+                    spec, quantization=quantization, sparsity=sparsity
+                )
+            for skips in (False, True):
+                alike = [p for p, v in variants.items() if skips_zeros(v) == skips]
+                if alike:
+                    rows.append(_row(variants[alike[0]], tuple(alike)))
+    return rows
+
+
+def _row(spec: Spec, patterns: tuple[str, ...]) -> Row:
+    stage = serving(spec)
+    assert stage.seconds
+    bits = spec.quantization
+    longest = next(iter(_longest(spec)), 0)
+    return Row(
+        patterns, bits.weights, bits.kv_cache, stage.peak_bytes, longest, stage.seconds
+    )
+
+
+def _longest(spec: Spec) -> Iterator[int]:
+    """Yield the longest context that fits, if any does."""
+    most = spec.model.max_position_embeddings
+    steps = [most, *_shorter(most)]
+    low, high = 0, len(steps)
+    while low < high:
+        middle = (low + high) // 2
+        target = replace(spec.target, context=steps[middle])
+        if serving(replace(spec, target=target)).fits:
+            high = middle
+        else:
+            low = middle + 1
+    if low < len(steps):
+        yield steps[low]

@@ -1,0 +1,109 @@
+"""Memory of what runs a finished model: export, evaluation, and serving."""
+
+from leangen.generator.accounting import PUBLISHED, count, kv_cache, stored
+from leangen.generator.ledger import Item, largest
+from leangen.spec import Engine, Spec, engines
+from leangen.spec.spec import Model
+
+MIB = 2**20
+MEASURED = "measured, resident on x86 (docs/results.md)"
+EXPORT_RUNTIME = 38 * MIB  # Python, numpy, onnx
+EVALUATE_RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
+TOKENIZER = 12 * MIB  # the tokenizers package, and a vocabulary
+CHUNK = 512  # tokens whose logits evaluate.py holds at once
+PREFILL = "3 x intermediate + 4 x hidden: reproduces measured prefill peaks within 3 %"
+
+
+def engine_of(spec: Spec) -> Engine:
+    """The engine that serves, on its device."""
+    return engines()[f"{spec.serve.engine}-{spec.serve.device}"]
+
+
+def skips_zeros(spec: Spec) -> bool:
+    """Whether the engine stores only the kept weights of the pattern, at these bits."""
+    able = engine_of(spec).patterns.get(spec.sparsity.pattern, ())
+    return spec.quantization.weights in able and spec.target.hardware.sparse_24
+
+
+def _activations(model: Model, tokens: int, element: int) -> Item:
+    width = max(model.intermediate_size, model.moe_intermediate_size)
+    each = 3 * width + 4 * model.hidden_size
+    formula = f"{tokens:,} tokens x {each:,} x {8 * element} bits"
+    return Item("activations", tokens * each * element, formula, PREFILL)
+
+
+def serve(spec: Spec) -> tuple[str, tuple[Item, ...]]:
+    """List what a server holds when every sequence has filled its context."""
+    engine, model = engine_of(spec), spec.model
+    target, quantization = spec.target, spec.quantization
+    weights = stored(model, engine, quantization, skips_zeros(spec))
+    runtime = engine.runtime_bytes
+    if engine.device == "cpu" and spec.tokenizer.kind != "bytes":
+        runtime += TOKENIZER
+    held = [*weights, Item("runtime", runtime, "libraries, workspaces", engine.source)]
+    step = min(engine.step or target.context, target.context)
+    logits = 4 * model.vocab_size * target.batch
+    full = [
+        *held,
+        kv_cache(
+            model, engine, quantization.kv_cache, target.context, target.batch
+        ),
+        _activations(model, step, 4 if engine.device == "cpu" else 2),
+        Item("logits", logits, f"{model.vocab_size:,} x 32 bits", PUBLISHED),
+    ]
+    if not engine.widens or quantization.weights != 16:
+        return largest(("all contexts full", full))
+    matrix = 4 * model.vocab_size * model.hidden_size
+    widened = Item("activations", matrix, "the head, while it is widened", MEASURED)
+    return largest(("all contexts full", full), ("loading", [*held, widened]))
+
+
+def evaluate(spec: Spec) -> tuple[str, tuple[Item, ...]]:
+    """List what evaluate.py holds with a checkpoint: float32 in ONNX Runtime on the CPU."""
+    counts, model = count(spec.model), spec.model
+    engine = engines()["onnxruntime-cpu"]
+    tokens = min(CHUNK, spec.target.context)
+    tables = counts.embedding * 8
+    logits = 3 * tokens * model.vocab_size * 4
+    items = [
+        Item("weights", 4 * counts.matrices, f"{counts.matrices:,} x 32 bits", PUBLISHED),
+        Item("embeddings", tables, f"{counts.embedding:,} x 2 x 32 bits", PUBLISHED),
+        Item("norms", 4 * counts.small, f"{counts.small:,} x 32 bits", PUBLISHED),
+        kv_cache(model, engine, 32, spec.target.context, 1),
+        _activations(model, tokens, 4),
+        Item(
+            "logits",
+            logits,
+            f"3 x {tokens} tokens x {model.vocab_size:,} x 32 bits",
+            MEASURED,
+        ),
+        Item("runtime", EVALUATE_RUNTIME, "Python, numpy, onnxruntime", MEASURED),
+    ]
+    return largest(("a checkpoint's logits", items))
+
+
+def export(spec: Spec) -> tuple[str, tuple[Item, ...]]:
+    """List what export.py holds: the checkpoint, mapped, and its largest matrix at work.
+
+    A given checkpoint goes through matrix by matrix.
+    """
+    counts, bits = count(spec.model), spec.quantization.weights
+    table = counts.embedding
+    work = {32: 1, 16: 3}.get(bits, 9) * table  # which are zero; beside it what becomes
+    if spec.model.checkpoint:
+        alone = Item("activations", 4 * table + work, "the largest matrix", MEASURED)
+        runtime = Item("runtime", EXPORT_RUNTIME, "Python, numpy, onnx", MEASURED)
+        return largest(("the head", [alone, runtime]))
+    items = [
+        Item("weights", 4 * counts.matrices, f"{counts.matrices:,} x 32 bits", PUBLISHED),
+        Item(
+            "embeddings",
+            4 * (counts.embedding + counts.head),
+            f"{counts.embedding + counts.head:,} x 32 bits",
+            PUBLISHED,
+        ),
+        Item("norms", 4 * counts.small, f"{counts.small:,} x 32 bits", PUBLISHED),
+        Item("activations", work, "copies of the largest matrix", MEASURED),
+        Item("runtime", EXPORT_RUNTIME, "Python, numpy, onnx", MEASURED),
+    ]
+    return largest(("the head", items))

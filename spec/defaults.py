@@ -1,0 +1,142 @@
+"""Defaults that depend on other fields: filled values -> Spec."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leangen.spec.catalogue import CUSTOM, Hardware, catalogue, custom
+from leangen.spec.engines import Engine, engines
+from leangen.spec.models import Config, presets, read_config, shape_of
+from leangen.spec.spec import (
+    Data,
+    Gates,
+    Model,
+    Quantization,
+    Recover,
+    Serve,
+    Sparsity,
+    Spec,
+    Target,
+    Tokenizer,
+    Train,
+)
+
+BYTE_VOCABULARY = 257  # 256 byte values and a separator
+
+Values = Mapping[str, Any]
+
+
+def config_of(written: Values, folder: Path) -> Config | None:
+    """Read what a checkpoint says of itself, None where the spec names none.
+
+    Raises LeangenError where its config.json cannot be read.
+    """
+    checkpoint = written.get("model", {}).get("checkpoint")
+    return None if checkpoint is None else read_config(folder / checkpoint)
+
+
+def with_model(filled: Values, written: Values, config: Config | None) -> dict[str, Any]:
+    """Complete a model that is named by its preset, or by its checkpoint's config.json.
+
+    Raises LeangenError where that cannot be planned.
+    """
+    named: Values = written.get("model", {})
+    if config is not None:
+        model = shape_of(config) | {"checkpoint": named["checkpoint"]}
+    elif "preset" in named:
+        row = presets()[named["preset"]]
+        beside = {name: named[name] for name in named if name != "architecture"}
+        model = shape_of({**row, **beside}) | {"preset": named["preset"]}
+    else:
+        return dict(filled)
+    return {**filled, "model": model}
+
+
+def machine(name: str, section: Values | None) -> Hardware | None:
+    """Look hardware up by the name in a spec, None for a custom one without section."""
+    if name != CUSTOM:
+        return catalogue()[name]
+    return custom(section) if section is not None else None
+
+
+def serving_device(
+    engine: str, written: str | None, checkpoint: str | None, kind: str
+) -> str:
+    """Name the device that serves: cpu or cuda, for hardware of a kind."""
+    if written:
+        return written
+    generated = engine == "onnxruntime" and checkpoint is None
+    return "cpu" if generated else kind
+
+
+def engine_row(engine: str, device: str) -> Engine | None:
+    """Look an engine up on a device, None where it does not run there."""
+    return engines().get(f"{engine}-{device}")
+
+
+def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
+    """Build the dataclasses from valid values, with the defaults that depend."""
+    target, serve, section = filled["target"], filled["serve"], filled.get("custom_hardware")
+    serving = machine(target["hardware"], section)
+    training = machine(filled["train"].get("hardware", target["hardware"]), section)
+    assert serving and training, "a rule refuses custom without its section"
+    checkpoint = filled["model"].get("checkpoint")
+    device = serving_device(serve["engine"], serve.get("device"), checkpoint, serving.kind)
+    engine = engine_row(serve["engine"], device)
+    assert engine, "a rule refuses an engine where it does not run"
+    model, tokenizer = _model(filled, written)
+    data = filled["data"]
+    return Spec(
+        name=filled["name"],
+        model=model,
+        tokenizer=tokenizer,
+        data=Data(
+            source=data["source"],
+            path=tuple(data.get("path", ())),
+            out_of_sample=tuple(data.get("out_of_sample", ())),
+        ),
+        train=Train(**filled["train"] | {"hardware": training}),
+        sparsity=_sparsity(filled["sparsity"]),
+        quantization=Quantization(
+            **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
+        ),
+        target=Target(
+            **{"vram_budget": serving.usable_bytes} | target | {"hardware": serving}
+        ),
+        serve=Serve(**serve | {"device": device}),
+        gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
+        written=written,
+        config=config,
+    )
+
+
+def _model(filled: Values, written: Values) -> tuple[Model, Tokenizer]:
+    """Build the model and its tokenizer: they share the size of the vocabulary."""
+    shape = dict(filled["model"])
+    published = shape.pop("vocab_size", None)
+    if "checkpoint" in shape:
+        tokenizer = Tokenizer("checkpoint", published)
+    elif "preset" in shape and "tokenizer" not in written:
+        tokenizer = Tokenizer("bpe", published)
+    else:
+        tokenizer = _tokenizer(filled["tokenizer"])
+    heads = shape["num_attention_heads"]
+    shape.setdefault("num_key_value_heads", heads)
+    shape.setdefault("head_dim", shape["hidden_size"] // heads)
+    return Model(vocab_size=tokenizer.vocab_size, **shape), tokenizer
+
+
+def _tokenizer(value: str | dict[str, int]) -> Tokenizer:
+    if isinstance(value, str):
+        return Tokenizer(kind=value, vocab_size=BYTE_VOCABULARY)
+    return Tokenizer(kind="bpe", vocab_size=value["bpe"])
+
+
+def _sparsity(values: Values) -> Sparsity:
+    recover = values.get("recover")
+    return Sparsity(
+        pattern=values["pattern"],
+        ratio=values.get("ratio"),
+        method=values["method"],
+        recover=None if recover is None else Recover(**recover),
+    )

@@ -1,0 +1,139 @@
+"""Models by config.json: those of the catalogue, and the ones in a checkpoint's folder."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from leangen.spec.errors import LeangenError
+from leangen.spec.source import MAX_BYTES
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen3_moe")
+SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+)
+LARGEST = 2**31  # of any size in a config.json
+
+Config = Mapping[str, Any]
+
+
+@cache
+def presets() -> Mapping[str, Config]:
+    """Read every row of models.yaml, by name, in the order of the file."""
+    text = (Path(__file__).parent / "models.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return MappingProxyType(yaml.load(text, Loader=loader))
+
+
+def read_config(folder: Path) -> Config:
+    """Read the config.json of a Hugging Face folder; raises LeangenError."""
+    file = folder / "config.json"
+    try:
+        with file.open("rb") as opened:
+            config = json.loads(opened.read(MAX_BYTES))
+    except OSError as error:
+        raise LeangenError.of(
+            f"{file} cannot be read: {error.strerror}",
+            remedy="name the folder of a Hugging Face model, relative to the spec",
+            code="unreadable",
+        ) from None
+    except (ValueError, RecursionError):
+        raise LeangenError.of(f"{file} is not JSON", code="config") from None
+    if not isinstance(config, dict):
+        raise LeangenError.of(f"{file} holds no JSON object", code="config")
+    return config
+
+
+def shape_of(config: Config) -> dict[str, Any]:
+    """Give a config.json's fields of a Model, with its model_type's defaults.
+
+    Raises LeangenError for another model_type, and for sizes that are missing or odd.
+    """
+    kind = config.get("model_type")
+    if kind not in MODEL_TYPES:
+        raise LeangenError.of(
+            f"model_type {kind!r} cannot be planned",
+            remedy=f"known are {', '.join(MODEL_TYPES)}",
+            code="model-type",
+        )
+    shape = {name: _size(config, name) for name in SHAPE}
+    heads, hidden = shape["num_attention_heads"], shape["hidden_size"]
+    width = 128 if kind == "qwen3" else hidden // heads
+    bias = bool(config.get("attention_bias")) and kind in ("llama", "qwen3", "qwen3_moe")
+    shape |= {
+        "architecture": kind,
+        "num_key_value_heads": _size(config, "num_key_value_heads", heads),
+        "head_dim": _size(config, "head_dim", max(width, 1)),
+        "rope_theta": _rope_theta(config),
+        "rms_norm_eps": float(_number(config, "rms_norm_eps", 1e-6)),
+        "tie_word_embeddings": bool(config.get("tie_word_embeddings")),
+        "qkv_bias": kind == "qwen2" or bias,
+        "output_bias": bias,
+        "mlp_bias": bool(config.get("mlp_bias")) and kind == "llama",
+        "qk_norm": kind in ("qwen3", "qwen3_moe"),
+        "sliding_window": _window(config),
+    }
+    return shape | _experts(config, kind)
+
+
+def _experts(config: Config, kind: str) -> dict[str, int]:
+    """Give the sizes of a mixture of experts; none where all layers are dense."""
+    layers = _size(config, "num_hidden_layers")
+    if kind == "mixtral":
+        return {
+            "num_experts": _size(config, "num_local_experts", 8),
+            "num_experts_per_tok": _size(config, "num_experts_per_tok", 2),
+            "moe_intermediate_size": _size(config, "intermediate_size"),
+            "num_sparse_layers": layers,
+        }
+    if kind == "qwen3_moe":
+        dense = config.get("mlp_only_layers") or []
+        step = _size(config, "decoder_sparse_step", 1)
+        mixed = [i for i in range(layers) if i not in dense and (i + 1) % step == 0]
+        return {
+            "num_experts": _size(config, "num_experts", 128),
+            "num_experts_per_tok": _size(config, "num_experts_per_tok", 8),
+            "moe_intermediate_size": _size(config, "moe_intermediate_size", 768),
+            "num_sparse_layers": len(mixed),
+        }
+    return {}
+
+
+def _window(config: Config) -> int | None:
+    """Tokens of a sliding attention window, None without one or where it is off."""
+    if config.get("use_sliding_window") is False or not config.get("sliding_window"):
+        return None
+    return _size(config, "sliding_window")
+
+
+def _rope_theta(config: Config) -> float:
+    """Read the rotary base from where transformers 4 or 5 writes it."""
+    nested = config.get("rope_parameters")
+    place = nested if isinstance(nested, dict) else config
+    return float(_number(place, "rope_theta", 10000.0))
+
+
+def _size(config: Config, name: str, default: int | None = None) -> int:
+    value = config.get(name)
+    if value is None and default is not None:
+        return default
+    if type(value) is not int or not 0 < value <= LARGEST:
+        found = "is missing" if value is None else f"{str(value)[:40]!r} is not a size"
+        raise LeangenError.of(f"{name} {found}", code="config")
+    return value
+
+
+def _number(config: Config, name: str, default: float) -> float:
+    value = config.get(name, default)
+    if type(value) not in (int, float):
+        raise LeangenError.of(f"{name} is not a number", code="config")
+    return float(value)
