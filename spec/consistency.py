@@ -11,10 +11,14 @@ from leangen.spec.validate import meant
 
 
 def contradictions(
-    document: Document, values: Mapping[str, Any], wrong: Iterable[Diagnostic]
+    document: Document,
+    values: Mapping[str, Any],
+    wrong: Iterable[Diagnostic],
+    doubtful: Iterable[str] = (),
 ) -> set[Diagnostic]:
-    """Find what contradicts in filled values, leaving out what is wrong already."""
+    """Find what contradicts in filled values, leaving out what is wrong or doubtful."""
     broken = {path for diagnostic in wrong for path in _touched(diagnostic)}
+    broken |= set(doubtful)
     written = _values(document.root)
     found = problems(values, written, broken)
     return {_diagnostic(document, rule, problem) for rule, problem in found}
@@ -46,9 +50,9 @@ def _arguments(
 ) -> list[Any]:
     """Look up what a rule reads."""
     given = [_lookup(values, path) for path in rule.reads]
-    own = [path for path in rule.written if _lookup(written, path) is not None]
-    given += [_lookup(values, path) for path in own]
-    return given + [None] * (len(rule.written) - len(own))
+    own = [_lookup(written, path) is not None for path in rule.written]
+    named = zip(rule.written, own, strict=True)
+    return given + [_lookup(values, path) if has else None for path, has in named]
 
 
 def _values(node: Node) -> Any:

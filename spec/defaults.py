@@ -41,15 +41,11 @@ def with_model(filled: Values, written: Values, config: Config | None) -> dict[s
     Raises LeangenError where that cannot be planned.
     """
     named: Values = written.get("model", {})
-    if config is not None:
-        model = shape_of(config) | {"checkpoint": named["checkpoint"]}
-    elif "preset" in named:
-        row = presets()[named["preset"]]
-        beside = {name: named[name] for name in named if name != "architecture"}
-        model = shape_of({**row, **beside}) | {"preset": named["preset"]}
-    else:
+    origin = {name: named[name] for name in ("checkpoint", "preset") if name in named}
+    if not origin:
         return dict(filled)
-    return {**filled, "model": model}
+    shape = config if config is not None else {**presets()[named["preset"]], **named}
+    return {**filled, "model": shape_of(shape) | origin}
 
 
 def machine(name: str, section: Values | None) -> Hardware | None:

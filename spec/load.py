@@ -32,13 +32,17 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
     wrong = {*document.problems, *_new(validate(document, values), document.problems)}
     filled = fill(values, schema())
     config = None
-    try:
-        if not any(found.path.startswith("model") for found in wrong):
+    doubtful = [found.path for found in wrong if found.path.startswith("model")]
+    if not doubtful:
+        try:
             config = config_of(values, Path(file).parent)
             filled = with_model(filled, values, config)
-        wrong |= contradictions(document, filled, wrong)
-    except LeangenError as error:
-        wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
+        except LeangenError as error:
+            wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
+            doubtful = ["model"]
+    elif document.find(("model", "preset")) or document.find(("model", "checkpoint")):
+        doubtful = ["model"]  # its shape is not known
+    wrong |= contradictions(document, filled, wrong, doubtful)
     if wrong:
         raise LeangenError(sorted(without_echoes(wrong), key=_order))
     return spec_of(filled, values, config)

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 from leangen.spec.catalogue import Hardware, catalogue
 from leangen.spec.document import FieldPath, dotted
+from leangen.spec.engines import Engine, engines
+from leangen.spec.models import presets
 from leangen.spec.scalars import write_quantity
 from leangen.spec.schema import Schema, properties, schema, types
-from leangen.spec.wording import expected
+from leangen.spec.wording import either, expected
 
 INTRODUCTION = """\
 # The spec
@@ -28,10 +30,11 @@ memory takes KiB, MiB, GiB and TiB or kB, MB, GB and TB; all must come to whole 
 
 
 def markdown(spec: Schema) -> str:
-    """Write the reference of a schema: a table a section, then the catalogue."""
+    """Write the reference of a schema: a table a section, then the catalogues."""
     tables = "\n".join(_sections(spec, ()))
     introduction = INTRODUCTION.format(description=spec["description"])
-    return f"{introduction}\n{tables}\n{_hardware(list(catalogue().values()))}"
+    catalogues = "\n".join([_hardware(list(catalogue().values())), _models(), _engines()])
+    return f"{introduction}\n{tables}\n{catalogues}"
 
 
 def _sections(section: Schema, path: FieldPath) -> Iterator[str]:
@@ -85,7 +88,8 @@ def _hardware(rows: list[Hardware]) -> str:
         "Usable is what the driver and the operating system leave; the rates are peaks "
         "of dense arithmetic.\n\n"
         "| name | what it is | memory | usable | GB/s | float32 TFLOPS | bf16 TFLOPS "
-        "| source |\n|---|---|---|---|---|---|---|---|\n"
+        "| float16 TFLOPS | int8 TOPS | fp8 TFLOPS | 2:4 | compute capability | source |\n"
+        f"|{'---|' * 13}\n"
     )
     return head + "".join(map(_hardware_row, rows))
 
@@ -98,7 +102,49 @@ def _hardware_row(row: Hardware) -> str:
         f"{row.usable_bytes / 2**30:.1f} GiB",
         f"{row.bandwidth / 1e9:g}",
         f"{row.flops_float32 / 1e12:g}",
-        f"{row.flops_bf16 / 1e12:g}" if row.has_bf16 else "none",
+        *map(_rate, (row.flops_bf16, row.flops_float16, row.ops_int8, row.flops_fp8)),
+        "yes" if row.sparse_24 else "no",
+        row.compute_capability,
+        row.source,
+    )
+
+
+def _rate(operations: float) -> str:
+    return f"{operations / 1e12:g}" if operations else "none"
+
+
+def _models() -> str:
+    """Write the catalogue of models."""
+    head = (
+        "## models\n\nShapes that `model.preset` may name; all can be planned, those of "
+        "model_type llama can be built.\n\n"
+        "| name | model_type | parameters | source |\n|---|---|---|---|\n"
+    )
+    return head + "".join(
+        _line(f"`{name}`", row["model_type"], f"{row['parameters']:,}", row["source"])
+        for name, row in presets().items()
+    )
+
+
+def _engines() -> str:
+    """Write the catalogue of engines."""
+    head = (
+        "## engines\n\nWhat an engine can make use of, on a device; a pattern that is not "
+        "named saves nothing there. leangen writes the server for onnxruntime on a CPU.\n\n"
+        "| engine | device | bits of weights | bits of keys and values | patterns that "
+        "save | source |\n|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(map(_engine_row, engines().values()))
+
+
+def _engine_row(row: Engine) -> str:
+    patterns = [f"{p} at {either(list(map(str, b)))} bits" for p, b in row.patterns.items()]
+    return _line(
+        f"`{row.engine}`",
+        row.device,
+        either(list(map(str, row.weights))),
+        either(list(map(str, row.kv_cache))),
+        ", ".join(patterns) or "none",
         row.source,
     )
 

@@ -19,8 +19,8 @@ Check = Callable[..., Problem | None]
 class Rule(NamedTuple):
     """A check, and the fields whose values it gets in this order.
 
-    A value is the file's or the default, None without either; the one of `written`
-    is the file's alone. Only sound values reach a check.
+    A value is the file's or the default, None without either; those of `written`
+    are the file's alone. Only sound values reach a check.
     """
 
     check: Check
@@ -28,6 +28,7 @@ class Rule(NamedTuple):
     written: tuple[str, ...] = ()
 
 
-def rule(*reads: str, written: str = "") -> Callable[[Check], Rule]:
+def rule(*reads: str, written: str | tuple[str, ...] = ()) -> Callable[[Check], Rule]:
     """Make a rule of a check."""
-    return lambda check: Rule(check, reads, (written,) if written else ())
+    own = (written,) if isinstance(written, str) else written
+    return lambda check: Rule(check, reads, own)

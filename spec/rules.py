@@ -117,13 +117,22 @@ def one_model(checkpoint: str | None, preset: str | None) -> Problem | None:
     )
 
 
-@rule("model.checkpoint", written="model.architecture")
-def a_checkpoint_has_its_shape(checkpoint: str | None, own: str | None) -> Problem | None:
+@rule("model.checkpoint", written=shape.FIELDS)
+def a_checkpoint_has_its_shape(checkpoint: str | None, *own: object) -> Problem | None:
     """config.json says what the model is."""
-    if checkpoint is None or own is None:
+    names = (name for name, value in zip(shape.FIELDS, own, strict=True) if value)
+    name = next(names, None)
+    if checkpoint is None or name is None:
         return None
-    remedy = "delete the shape, or the checkpoint"
-    return _idle("model.architecture", "a checkpoint", remedy)
+    return _idle(name, "a checkpoint", "delete the shape, or the checkpoint")
+
+
+@rule("model.preset", written="model.architecture")
+def a_preset_has_its_architecture(preset: str | None, own: str | None) -> Problem | None:
+    """A preset is of a family already."""
+    if preset is None or own is None:
+        return None
+    return _idle("model.architecture", "a preset", "delete it")
 
 
 @rule("model.checkpoint", written="tokenizer")
@@ -188,7 +197,7 @@ def engine_holds_bits(bits: int | None, *serving: Any) -> Problem | None:
     row = _engine(*serving)
     if row is None or bits is None or bits in row.kv_cache:
         return None
-    return _not_of(row, "quantization.kv_cache", f"a {bits}-bit cache", row.kv_cache)
+    return _not_of(row, "quantization.kv_cache", f"{bits}-bit cache", row.kv_cache)
 
 
 def _engine(
@@ -273,6 +282,7 @@ RULES = (
     custom_is_described,
     one_model,
     a_checkpoint_has_its_shape,
+    a_preset_has_its_architecture,
     a_checkpoint_has_its_tokenizer,
     a_checkpoint_is_trained,
     engine_runs_there,

@@ -8,6 +8,18 @@ from leangen.spec.schema import field_at
 from leangen.spec.wording import either
 
 NAMED = ("model.preset", "model.checkpoint")  # published shapes are as they are
+FIELDS = (
+    "model.architecture",
+    "model.hidden_size",
+    "model.intermediate_size",
+    "model.num_hidden_layers",
+    "model.num_attention_heads",
+    "model.num_key_value_heads",
+    "model.max_position_embeddings",
+    "model.rope_theta",
+    "model.rms_norm_eps",
+    "model.tie_word_embeddings",
+)
 HEAD_UNIT = 16  # ONNX Runtime's GroupQueryAttention rotates heads of such widths
 
 

@@ -11,6 +11,11 @@ _QUANTITIES = {
     "context": ("a whole number of tokens", "32k"),
     "bytes": ("a whole number of bytes", "16GiB"),
 }
+_KNOWN = {
+    "hardware": "known hardware",
+    "models": "a known model",
+    "engines": "a known engine",
+}
 _TYPES = {
     "boolean": "true or false",
     "integer": "a whole number",
@@ -34,7 +39,7 @@ def noun(field: Schema, path: FieldPath) -> str:
     if "x-quantity" in field:
         return _QUANTITIES[field["x-quantity"]][0]
     if "x-catalogue" in field:
-        return f"known {field['x-catalogue']}"
+        return _KNOWN[field["x-catalogue"]]
     if "string" in types(field) and {"enum", "pattern", "if"} & set(field):
         name = str(path[-1]).replace("_", " ")
         return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -15,6 +15,12 @@ from leangen.spec.rules import RULES
 CASES = sorted((Path(__file__).parent / "errors").glob("*.yaml"))
 
 
+@pytest.fixture(autouse=True)
+def beside_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specs name their checkpoints from where they lie."""
+    monkeypatch.chdir(CASES[0].parent)
+
+
 def message(path: Path) -> str:
     with pytest.raises(LeangenError) as caught:
         loads(path.read_bytes(), path.name)
