@@ -76,9 +76,7 @@ def kv_bytes_per_token(model: Model, engine: Engine, bits: int) -> int:
     return int(kv_bits_per_token(model, engine, bits) / 8)
 
 
-def kv_cache(
-    model: Model, engine: Engine, bits: int, context: int, batch: int
-) -> Item:
+def kv_cache(model: Model, engine: Engine, bits: int, context: int, batch: int) -> Item:
     """Account for keys and values of the whole context, for each sequence."""
     size = kv_bits_per_token(model, engine, bits) * context * batch / 8
     formula = (
@@ -120,7 +118,9 @@ def stored(
     return [*items, Item("norms", small, note, PUBLISHED)]
 
 
-def _scales(counts: Counts, engine: Engine, bits: int, group: int, loaded: bool) -> Item:
+def _scales(
+    counts: Counts, engine: Engine, bits: int, group: int, loaded: bool
+) -> Item:
     """Account for what the groups of integers have beside them."""
     weights = counts.matrices
     if engine.head_scales:
@@ -140,7 +140,9 @@ def _embeddings(
     Quantized apart from the embedding, and in an engine that unties it, it is there twice.
     """
     table, head = engine.embedding.get(bits, bits), engine.head.get(bits, wide)
-    apart = counts.head or (bits < 16 and engine.head_scales) or (loaded and engine.unties)
+    apart = (
+        counts.head or (bits < 16 and engine.head_scales) or (loaded and engine.unties)
+    )
     if apart:
         size = counts.embedding * (table + head) / 8
         formula = f"{counts.embedding:,} x {table:g} bits and x {head:g} bits"

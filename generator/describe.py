@@ -49,8 +49,13 @@ def figures(project: Project) -> str:
     lines = [f"{plan.name}: the plan's figures do not change"]
     if found:
         lines = list(snapshot.changes(found[0].old, found[0].new or ""))
-        lines = [f"{plan.name}: {'the plan changes' if lines else 'a new plan'}", *lines]
-        lines += [_total(stage) for stage in plan.stages.values()] if len(lines) == 1 else []
+        lines = [
+            f"{plan.name}: {'the plan changes' if lines else 'a new plan'}",
+            *lines,
+        ]
+        lines += (
+            [_total(stage) for stage in plan.stages.values()] if len(lines) == 1 else []
+        )
     lines += [f"note: {warning}" for warning in plan.warnings]
     return "".join(f"# {line}\n" for line in lines)
 

@@ -9,7 +9,10 @@ from leangen.generator.plan import Plan
 from leangen.generator.present import changed, size
 from leangen.spec import Diagnostic, diagnostic_at
 
-def excesses(file: Path, planned: Plan, found: Sequence[Suggestion]) -> list[Diagnostic]:
+
+def excesses(
+    file: Path, planned: Plan, found: Sequence[Suggestion]
+) -> list[Diagnostic]:
     """Point at the budget of each stage that is over it; raises nothing."""
     failing = [stage for stage in planned.stages.values() if not stage.fits]
     return [

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from leangen.generator.hosting import engine_of, skips_zeros
 from leangen.generator.ledger import StagePlan
 from leangen.generator.plan import Plan, plan, serving
-from leangen.generator.hosting import engine_of, skips_zeros
 from leangen.spec import Spec, catalogue, vary
 
 STEP = 1024  # tokens of context between two that are tried, 16 below it
@@ -37,10 +37,7 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
     room = {path: ladders.pop(path) for path in ROOM if path in ladders}
     found = [_smallest(spec, {}, path, steps) for path, steps in ladders.items()]
     if not any(found):
-        found = [
-            _pair(spec, one, two)
-            for one, two in combinations(ladders.items(), 2)
-        ]
+        found = [_pair(spec, one, two) for one, two in combinations(ladders.items(), 2)]
     more = [_smallest(spec, {}, path, steps) for path, steps in room.items()]
     ranked = sorted(
         (_suggestion(spec, change, failing) for change in found if change),
@@ -52,7 +49,9 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
 ROOM = ("target.vram_budget", "target.hardware", "train.hardware")
 
 
-def _suggestion(spec: Spec, change: Mapping[str, Any], failing: StagePlan) -> Suggestion:
+def _suggestion(
+    spec: Spec, change: Mapping[str, Any], failing: StagePlan
+) -> Suggestion:
     varied = vary(spec, change)
     assert varied, "only changes that the rules allow are found"
     peak = plan(varied).stages[failing.stage].peak_bytes
@@ -76,12 +75,16 @@ def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
     groups = [g for g in (32, 64, 128, 256) if g > quantization.group_size]
     rows = [r for r in _by_memory(target.hardware.kind) if r != target.hardware.id]
     written = "vram_budget" in spec.written["target"]
-    above = range(target.vram_budget // GIB + 1, target.hardware.usable_bytes // GIB + 1)
+    above = range(
+        target.vram_budget // GIB + 1, target.hardware.usable_bytes // GIB + 1
+    )
     patterns = [p for p, able in engine.patterns.items() if bits in able]
     return {
         "target.context": _shorter(target.context),
         "target.batch": range(target.batch - 1, 0, -1),
-        "quantization.group_size": groups if bits < 16 and not engine.group_size else (),
+        "quantization.group_size": groups
+        if bits < 16 and not engine.group_size
+        else (),
         "quantization.kv_cache": _fewer(engine.kv_cache, quantization.kv_cache),
         "quantization.weights": _fewer(engine.weights, bits),
         "sparsity.pattern": patterns if spec.sparsity.pattern == "dense" else (),
@@ -101,7 +104,7 @@ def _training_ladders(spec: Spec) -> dict[str, Ladder]:
     return {
         "train.precision": ["bf16"] if spec.train.precision == "float32" else (),
         "sparsity.recover.distill": [False] if recover and recover.distill else (),
-        "model.max_position_embeddings": () if model.checkpoint else lengths,
+        "model.max_position_embeddings": () if model.pretrained else lengths,
         "target.vram_budget": [n * GIB for n in above] if written else (),
         "train.hardware": [row for row in rows if row != spec.train.hardware.id],
     }
@@ -151,6 +154,8 @@ def _pair(
 ) -> dict[str, Any] | None:
     """Find two changes that fit together, of which neither can be a step smaller."""
     (path, steps), (other, values) = one, two
+    if not _fits(spec, {path: steps[-1], other: values[-1]}):
+        return None
     for value in values:
         found = _smallest(spec, {other: value}, path, steps)
         if found and _is_minimal(spec, found, {path: steps, other: values}):

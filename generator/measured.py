@@ -12,7 +12,9 @@ def read_measured(folder: Path) -> Mapping[str, Mapping[str, int]]:
     file = folder / "artifacts" / "ledger.json"
     try:
         found = json.loads(file.read_text())
-        peaks = {stage: int(figures["measured_bytes"]) for stage, figures in found.items()}
+        peaks = {
+            stage: int(figures["measured_bytes"]) for stage, figures in found.items()
+        }
     except FileNotFoundError:
         raise LeangenError.of(
             "nothing was measured yet",
@@ -25,4 +27,6 @@ def read_measured(folder: Path) -> Mapping[str, Mapping[str, int]]:
         raise LeangenError.of(
             "is damaged", remedy="run the scripts again", code="damaged", file=str(file)
         ) from None
-    return {stage: {"measured_bytes": peak} for stage, peak in peaks.items() if peak > 0}
+    return {
+        stage: {"measured_bytes": peak} for stage, peak in peaks.items() if peak > 0
+    }

@@ -55,7 +55,9 @@ def plan(spec: Spec) -> Plan:
         parameters=counts.total,
         active_parameters=counts.active_total,
         exported_bytes=sum(item.bytes for item in file),
-        kv_bytes_per_token=kv_bytes_per_token(spec.model, engine, quantization.kv_cache),
+        kv_bytes_per_token=kv_bytes_per_token(
+            spec.model, engine, quantization.kv_cache
+        ),
         stages=planned,
         decisions=decisions,
         warnings=tuple(warnings(spec)),
@@ -163,7 +165,10 @@ def _decide(spec: Spec, stage: Stage) -> dict[str, object]:
     if stage.name in ("train", "recover"):
         view = select(spec, stage.fields)
         choice: Training = training.decide(view)
-        decided = {"device": spec.train.hardware.kind, "micro_batch": choice.micro_batch}
+        decided = {
+            "device": spec.train.hardware.kind,
+            "micro_batch": choice.micro_batch,
+        }
         return decided | {"checkpointing": choice.checkpointing}
     if stage.name == "prune":
         view = select(spec, stage.fields)

@@ -26,7 +26,14 @@ def size(count: int) -> str:
 
 def duration(seconds: tuple[float, float]) -> str:
     """Write a range of seconds in one unit."""
-    units = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "us"))
+    units = (
+        (86400, "days"),
+        (3600, "h"),
+        (60, "min"),
+        (1, "s"),
+        (1e-3, "ms"),
+        (1e-6, "us"),
+    )
     unit, name = next((u for u in units if seconds[1] >= 2 * u[0]), units[-1])
     low, high = (f"{value / unit:,.3g}" for value in seconds)
     return f"{low} to {high} {name}"
@@ -161,7 +168,14 @@ def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
     """Write what fits: patterns x bits x KV bits x the longest context."""
     stage = planned.stages["serve"]
-    head = ["pattern", "weights", "KV cache", "at this context", "longest context", "tok/s"]
+    head = [
+        "pattern",
+        "weights",
+        "KV cache",
+        "at this context",
+        "longest context",
+        "tok/s",
+    ]
     cells = [
         [
             ", ".join(row.patterns),
@@ -176,8 +190,11 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
     budget = size(stage.budget_bytes) if stage.budget_bytes is not None else ""
     title = f"{planned.name}: what fits {budget} of {stage.hardware}"
     title += f" ({stage.decisions[0].partition(',')[0]})"
+    alike = sorted({p for row in rows if len(row.patterns) > 1 for p in row.patterns})
+    note = f"{', '.join(alike)}: stored alike, this engine has no kernel that skips zeros"
+    notes = [note] if alike else []
     if as_markdown:
-        return f"### {title}\n\n{table_of(head, cells)}\n"
+        return "\n\n".join([f"### {title}", table_of(head, cells), *notes]) + "\n"
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     lines = [
         "  ".join(
@@ -186,7 +203,7 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
         )
         for row in (head, *cells)
     ]
-    return "\n".join([title, "", *lines]) + "\n"
+    return "\n".join([title, "", *lines, *([""] if notes else []), *notes]) + "\n"
 
 
 def facts(
@@ -219,7 +236,9 @@ def facts(
     }
 
 
-def _stage_facts(stage: StagePlan, measured: Mapping[str, int] | None) -> dict[str, Any]:
+def _stage_facts(
+    stage: StagePlan, measured: Mapping[str, int] | None
+) -> dict[str, Any]:
     described = {
         "fits": stage.fits,
         "peak_bytes": stage.peak_bytes,

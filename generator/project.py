@@ -62,6 +62,8 @@ def _open(file: Path, out: Path) -> Project:
 
 def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
     """Say that something can be planned, and not be built yet."""
-    message = f"{what} can be planned and not be built yet: that follows in a later version"
+    message = (
+        f"{what} can be planned and not be built yet: that follows in a later version"
+    )
     remedy = f"see leangen plan; built can be {instead}"
     return diagnostic_at(file, field, "not-yet", message, remedy)

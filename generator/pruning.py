@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from leangen.generator.accounting import PUBLISHED, count, layer_parameters
 from leangen.generator.ledger import Item, arrange
 from leangen.generator.training import sequence_length
+from leangen.spec.spec import Model
 
 SEQUENCES = 128  # of calibration text, as in Wanda's paper
 MICRO_BATCH_TOKENS = {"cpu": 4_096, "cuda": 32_768}
@@ -37,10 +38,14 @@ def ledger(view: SimpleNamespace, sequences: int) -> tuple[Item, ...]:
         items.append(Item("weights", 4 * counts.total, note, PUBLISHED))
     if view.sparsity.method == "magnitude":
         return arrange([*items, score])
-    items.append(Item("master_weights", 4 * layer, f"a layer: {layer:,} x 32 bits", PUBLISHED))
+    items.append(
+        Item("master_weights", 4 * layer, f"a layer: {layer:,} x 32 bits", PUBLISHED)
+    )
     tokens = sequences * sequence_length(view)
     each = _bytes_a_token(view)
-    work = Item("activations", tokens * each, f"{tokens:,} tokens x {each:,} bytes", FITTED)
+    work = Item(
+        "activations", tokens * each, f"{tokens:,} tokens x {each:,} bytes", FITTED
+    )
     items.append(max(work, score, key=lambda item: item.bytes))
     if device == "cpu":
         width = view.model.hidden_size
@@ -63,7 +68,8 @@ def _bytes_a_token(view: SimpleNamespace) -> int:
     On CUDA grouped heads have no fused float32 kernel in torch 2.11: the attention weights
     are there twice.
     """
-    model, length = view.model, sequence_length(view)
+    model: Model = view.model
+    length = sequence_length(view)
     hidden, heads = model.hidden_size, model.num_attention_heads
     shared = model.num_key_value_heads * model.head_dim
     feed_forward = 12 * (hidden + model.intermediate_size)

@@ -51,10 +51,9 @@ PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.meth
 RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
 
 
-
 def _has_text(spec: Spec) -> bool:
     """A checkpoint that is served as it is needs no text."""
-    return spec.model.checkpoint is None or spec.sparsity.pattern != "dense"
+    return not spec.model.pretrained or spec.sparsity.pattern != "dense"
 
 
 STAGES = (
@@ -71,7 +70,7 @@ STAGES = (
         fields=(*MEMORY, "train"),
         reads=("data/train.npy", "data/val.npy"),
         writes=DENSE,
-        present=lambda spec: spec.model.checkpoint is None,
+        present=lambda spec: not spec.model.pretrained,
         uses_model=True,
     ),
     Stage(
@@ -102,7 +101,7 @@ STAGES = (
         reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
         + ("data/val.npy", "data/test.npy", "data/ood.npy"),
         writes=("report.json", "report.md"),
-        present=lambda spec: spec.model.checkpoint is None,
+        present=lambda spec: not spec.model.pretrained,
     ),
     Stage(
         "serve",

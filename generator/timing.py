@@ -7,6 +7,7 @@ from leangen.generator.hosting import engine_of, skips_zeros
 from leangen.generator.pruning import SEQUENCES
 from leangen.generator.training import Training, recovery, sequence_length
 from leangen.spec import Spec
+from leangen.spec.spec import Model
 
 Seconds = tuple[float, float]
 
@@ -48,7 +49,7 @@ def pruning_seconds(view: SimpleNamespace) -> Seconds | None:
 
 def _forward(view: SimpleNamespace, counts: Counts) -> float:
     """Operations of a forward pass for each token."""
-    model = view.model
+    model: Model = view.model
     attention = 2 * sequence_length(view) * model.num_attention_heads * model.head_dim
     head = model.vocab_size * model.hidden_size
     return 2 * (counts.active + head) + model.num_hidden_layers * attention
@@ -58,9 +59,13 @@ def decoding_seconds(spec: Spec) -> Seconds:
     """One more token behind a full context, for each sequence: every byte is read once."""
     engine, bits = engine_of(spec), spec.quantization.kv_cache
     counts = count(spec.model)
-    weights = stored(spec.model, engine, spec.quantization, skips_zeros(spec), loaded=False)
+    weights = stored(
+        spec.model, engine, spec.quantization, skips_zeros(spec), loaded=False
+    )
     share = counts.active / counts.matrices
-    read = sum(item.bytes * (share if item.item == "weights" else 1) for item in weights)
+    read = sum(
+        item.bytes * (share if item.item == "weights" else 1) for item in weights
+    )
     cache = kv_bytes_per_token(spec.model, engine, bits) * spec.target.context
     work = read + cache * spec.target.batch
     return _over(work, spec.target.hardware.bandwidth, BANDWIDTH[engine.device])

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from leangen.generator.accounting import count, layer_parameters
 from leangen.generator.ledger import Item, arrange, largest
-from leangen.spec.spec import Model
+from leangen.spec.spec import Model, Recover
 
 MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 65_536}  # more is hardly faster
 ENOUGH_TOKENS = {"cpu": 1_024, "cuda": 8_192}  # fewer leave the device waiting
@@ -30,8 +30,8 @@ class Training:
 
 def sequence_length(view: SimpleNamespace) -> int:
     """Tokens in a training sequence; of a checkpoint, as many as it will serve."""
-    positions = view.model.max_position_embeddings
-    return min(positions, view.target.context) if view.model.checkpoint else positions
+    positions: int = view.model.max_position_embeddings
+    return min(positions, view.target.context) if view.model.pretrained else positions
 
 
 def budget(view: SimpleNamespace) -> int:
@@ -103,9 +103,10 @@ def _accumulates(view: SimpleNamespace, choice: Training) -> bool:
     return bool(view.train.batch_size > choice.micro_batch)
 
 
-def recovery(view: SimpleNamespace) -> object:
+def recovery(view: SimpleNamespace) -> Recover | None:
     """What recover.py sees of sparsity.recover; None in training from scratch."""
-    return getattr(getattr(view, "sparsity", None), "recover", None)
+    found: Recover | None = getattr(getattr(view, "sparsity", None), "recover", None)
+    return found
 
 
 def _state(view: SimpleNamespace) -> list[Item]:
@@ -141,7 +142,9 @@ def _layer_bytes(view: SimpleNamespace) -> int:
         return 18 * hidden + 5 * shared + 6 * inner + 4 * heads
     size = 28 * hidden + 8 * shared + 12 * inner + 4 * heads
     if _whole_attention(view):
-        size += 4 * heads * sequence_length(view) + 8 * (heads * model.head_dim - shared)
+        size += 4 * heads * sequence_length(view) + 8 * (
+            heads * model.head_dim - shared
+        )
     return size
 
 
@@ -180,7 +183,9 @@ def _kept(view: SimpleNamespace, choice: Training) -> tuple[int, str]:
 
 def _bf16_copies(view: SimpleNamespace, weights: int) -> Item:
     size = 2 * weights if view.train.precision == "bf16" else 0
-    return Item("weights", size, f"{weights:,} x 16 bits: copies to compute with", FITTED)
+    return Item(
+        "weights", size, f"{weights:,} x 16 bits: copies to compute with", FITTED
+    )
 
 
 def _after_forward(view: SimpleNamespace, choice: Training) -> list[Item]:
@@ -237,7 +242,9 @@ def _in_backward(view: SimpleNamespace, choice: Training) -> list[Item]:
             f"{formula}, and one layer's work",
             FITTED,
         ),
-        Item("gradients", old + 4 * (head + layer), "float32, as far as they are", ADAMW),
+        Item(
+            "gradients", old + 4 * (head + layer), "float32, as far as they are", ADAMW
+        ),
     ]
 
 
@@ -251,7 +258,9 @@ def _after_backward(view: SimpleNamespace, choice: Training) -> list[Item]:
     return [
         *_state(view),
         _bf16_copies(view, layer_parameters(view.model)),
-        Item("activations", inputs + _working(view, choice), "one layer's work", FITTED),
+        Item(
+            "activations", inputs + _working(view, choice), "one layer's work", FITTED
+        ),
         Item("gradients", old + new, formula, ADAMW),
     ]
 

@@ -35,7 +35,9 @@ def config_of(written: Values, folder: Path) -> Config | None:
     return None if checkpoint is None else read_config(folder / checkpoint)
 
 
-def with_model(filled: Values, written: Values, config: Config | None) -> dict[str, Any]:
+def with_model(
+    filled: Values, written: Values, config: Config | None
+) -> dict[str, Any]:
     """Complete a model that is named by its preset, or by its checkpoint's config.json.
 
     Raises LeangenError where that cannot be planned.
@@ -45,7 +47,8 @@ def with_model(filled: Values, written: Values, config: Config | None) -> dict[s
     if not origin:
         return dict(filled)
     shape = config if config is not None else {**presets()[named["preset"]], **named}
-    return {**filled, "model": shape_of(shape) | origin}
+    pretrained = config is not None or "train" not in written
+    return {**filled, "model": shape_of(shape) | origin | {"pretrained": pretrained}}
 
 
 def machine(name: str, section: Values | None) -> Hardware | None:
@@ -56,12 +59,12 @@ def machine(name: str, section: Values | None) -> Hardware | None:
 
 
 def serving_device(
-    engine: str, written: str | None, checkpoint: str | None, kind: str
+    engine: str, written: str | None, pretrained: bool | None, kind: str
 ) -> str:
     """Name the device that serves: cpu or cuda, for hardware of a kind."""
     if written:
         return written
-    generated = engine == "onnxruntime" and checkpoint is None
+    generated = engine == "onnxruntime" and not pretrained
     return "cpu" if generated else kind
 
 
@@ -72,12 +75,18 @@ def engine_row(engine: str, device: str) -> Engine | None:
 
 def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
     """Build the dataclasses from valid values, with the defaults that depend."""
-    target, serve, section = filled["target"], filled["serve"], filled.get("custom_hardware")
+    target, serve, section = (
+        filled["target"],
+        filled["serve"],
+        filled.get("custom_hardware"),
+    )
     serving = machine(target["hardware"], section)
     training = machine(filled["train"].get("hardware", target["hardware"]), section)
     assert serving and training, "a rule refuses custom without its section"
-    checkpoint = filled["model"].get("checkpoint")
-    device = serving_device(serve["engine"], serve.get("device"), checkpoint, serving.kind)
+    pretrained = filled["model"].get("pretrained")
+    device = serving_device(
+        serve["engine"], serve.get("device"), pretrained, serving.kind
+    )
     engine = engine_row(serve["engine"], device)
     assert engine, "a rule refuses an engine where it does not run"
     model, tokenizer = _model(filled, written)

@@ -65,10 +65,14 @@ def shape_of(config: Config) -> dict[str, Any]:
             remedy=f"known are {', '.join(MODEL_TYPES)}",
             code="model-type",
         )
-    shape = {name: _size(config, name) for name in SHAPE}
+    shape: dict[str, Any] = {name: _size(config, name) for name in SHAPE}
     heads, hidden = shape["num_attention_heads"], shape["hidden_size"]
     width = 128 if kind == "qwen3" else hidden // heads
-    bias = bool(config.get("attention_bias")) and kind in ("llama", "qwen3", "qwen3_moe")
+    bias = bool(config.get("attention_bias")) and kind in (
+        "llama",
+        "qwen3",
+        "qwen3_moe",
+    )
     shape |= {
         "architecture": kind,
         "num_key_value_heads": _size(config, "num_key_value_heads", heads),

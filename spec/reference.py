@@ -33,7 +33,9 @@ def markdown(spec: Schema) -> str:
     """Write the reference of a schema: a table a section, then the catalogues."""
     tables = "\n".join(_sections(spec, ()))
     introduction = INTRODUCTION.format(description=spec["description"])
-    catalogues = "\n".join([_hardware(list(catalogue().values())), _models(), _engines()])
+    catalogues = "\n".join(
+        [_hardware(list(catalogue().values())), _models(), _engines()]
+    )
     return f"{introduction}\n{tables}\n{catalogues}"
 
 
@@ -138,7 +140,9 @@ def _engines() -> str:
 
 
 def _engine_row(row: Engine) -> str:
-    patterns = [f"{p} at {either(list(map(str, b)))} bits" for p, b in row.patterns.items()]
+    patterns = [
+        f"{p} at {either(list(map(str, b)))} bits" for p, b in row.patterns.items()
+    ]
     return _line(
         f"`{row.engine}`",
         row.device,

@@ -128,7 +128,9 @@ def a_checkpoint_has_its_shape(checkpoint: str | None, *own: object) -> Problem 
 
 
 @rule("model.preset", written="model.architecture")
-def a_preset_has_its_architecture(preset: str | None, own: str | None) -> Problem | None:
+def a_preset_has_its_architecture(
+    preset: str | None, own: str | None
+) -> Problem | None:
     """A preset is of a family already."""
     if preset is None or own is None:
         return None
@@ -157,7 +159,7 @@ def a_checkpoint_is_trained(checkpoint: str | None, tokens: object) -> Problem |
 SERVING = (
     "serve.engine",
     "serve.device",
-    "model.checkpoint",
+    "model.pretrained",
     "target.hardware",
     "custom_hardware",
 )
@@ -166,11 +168,11 @@ SERVING = (
 @rule(*SERVING)
 def engine_runs_there(*serving: Any) -> Problem | None:
     """An engine needs a device that it supports, and that the hardware has."""
-    engine, written, checkpoint, hardware, section = serving
+    engine, written, pretrained, hardware, section = serving
     place = machine(hardware, section)
     if place is None:
         return None
-    device = serving_device(engine, written, checkpoint, place.kind)
+    device = serving_device(engine, written, pretrained, place.kind)
     if device == "cuda" and place.kind == "cpu":
         remedy = "write cpu, or name other hardware"
         return Problem("serve.device", f"{hardware} has no GPU", suggestion=remedy)
@@ -201,11 +203,15 @@ def engine_holds_bits(bits: int | None, *serving: Any) -> Problem | None:
 
 
 def _engine(
-    engine: str, device: str | None, checkpoint: str | None, hardware: str, section: Section
+    engine: str,
+    device: str | None,
+    pretrained: bool | None,
+    hardware: str,
+    section: Section,
 ) -> Engine | None:
     place = machine(hardware, section)
     kind = place.kind if place else "cpu"
-    return engine_row(engine, serving_device(engine, device, checkpoint, kind))
+    return engine_row(engine, serving_device(engine, device, pretrained, kind))
 
 
 def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Problem:
@@ -213,27 +219,32 @@ def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Proble
     return Problem(field, message, either(list(map(str, able))), str(able[0]))
 
 
-@rule("train.tokens", "train.batch_size", "model.max_position_embeddings", "model.checkpoint")
+@rule(
+    "train.tokens",
+    "train.batch_size",
+    "model.max_position_embeddings",
+    "model.pretrained",
+)
 def training_has_a_batch(
-    tokens: int, batch: int, length: int, checkpoint: str | None
+    tokens: int, batch: int, length: int, given: bool | None
 ) -> Problem | None:
     """An optimizer step takes a whole batch."""
-    return None if checkpoint else _a_batch("train.tokens", tokens, batch, length)
+    return None if given else _a_batch("train.tokens", tokens, batch, length)
 
 
 @rule(
     "sparsity.recover.tokens",
     "train.batch_size",
     "model.max_position_embeddings",
-    "model.checkpoint",
+    "model.pretrained",
     "target.context",
 )
 def recovery_has_a_batch(
-    tokens: int | None, batch: int, positions: int, checkpoint: str | None, context: int
+    tokens: int | None, batch: int, positions: int, given: bool | None, context: int
 ) -> Problem | None:
-    """Recovery takes the batches of training, those of a checkpoint as long as the context."""
+    """Recovery takes the batches of training, those of given weights as long as the context."""
     path = "sparsity.recover.tokens"
-    length = context if checkpoint else positions
+    length = context if given else positions
     return None if tokens is None else _a_batch(path, tokens, batch, length)
 
 

@@ -13,6 +13,7 @@ class Model:
 
     `architecture` is its model_type. `num_experts` is 0 in a dense model; in others
     `num_sparse_layers` of the layers have experts, `moe_intermediate_size` wide.
+    `pretrained`: whether its weights are given, those of a checkpoint or a preset's.
     """
 
     architecture: str
@@ -38,6 +39,7 @@ class Model:
     num_sparse_layers: int = 0
     checkpoint: str | None = None
     preset: str | None = None
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)

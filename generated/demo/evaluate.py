@@ -214,6 +214,11 @@ def markdown(report: dict) -> str:
     peak = report["peak_bytes"] / 1e6
     lines += ["", "Zeros: the share of the layers' weights that are exactly zero."]
     lines += ["", f"Peak memory of the exported model, with Python: {peak:.0f} MB."]
+    lines += ["", "| stage | peak MiB | planned MiB | error |", "|---|---:|---:|---:|"]
+    for stage, figures in report["memory"].items():
+        planned, measured = figures["planned_bytes"], figures["measured_bytes"]
+        sizes = f"{measured / 2**20:,.1f} | {planned / 2**20:,.1f}"
+        lines.append(f"| {stage} | {sizes} | {planned / measured - 1:+.1%} |")
     gate = report["gates"]["perplexity_ratio"]
     lines += ["", "Gate: perplexity ratio {measured:.4f} of {limit}.".format(**gate)]
     return "\n".join(lines) + "\n"
@@ -251,6 +256,8 @@ def main() -> None:
     measured = exported["perplexity"]["test"] / dense
     gate = {"limit": PERPLEXITY_RATIO, "measured": measured}
     report["gates"] = {"perplexity_ratio": gate}
+    note_peak()
+    report["memory"] = json.loads((ARTIFACTS / "ledger.json").read_text())
     write("report.json", json.dumps(report, indent=2) + "\n")
     write("report.md", markdown(report))
     print(f"\n{markdown(report)}")

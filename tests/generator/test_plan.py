@@ -25,9 +25,11 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "spec" / "examples").glob("*.yaml"))
 REFERENCE = ROOT.parent / "shared" / "reference"
 
-PUBLISHED = json.loads((REFERENCE / "models.json").read_text())["models"] if (
-    REFERENCE.exists()
-) else []
+PUBLISHED = (
+    json.loads((REFERENCE / "models.json").read_text())["models"]
+    if (REFERENCE.exists())
+    else []
+)
 
 
 def model_of(config: dict[str, Any]) -> Model:
@@ -198,8 +200,7 @@ def test_weights_and_cache_are_what_was_measured_elsewhere() -> None:
     cases = [
         case
         for case in MEASURED
-        if case["input_tokens"] == 1
-        and presets()[case["model"]]["parameters"] > 3e9
+        if case["input_tokens"] == 1 and presets()[case["model"]]["parameters"] > 3e9
     ]
     if not cases:
         pytest.skip("the measured cases are not here")
@@ -412,7 +413,10 @@ def test_the_table_of_fits_agrees_with_the_plan() -> None:
     rows = table(spec)
     assert len(rows) == 4 * 3
     for row in rows:
-        change = {"quantization.weights": row.weights, "quantization.kv_cache": row.kv_cache}
+        change = {
+            "quantization.weights": row.weights,
+            "quantization.kv_cache": row.kv_cache,
+        }
         at = vary(spec, change | {"target.context": row.context})
         assert at is not None
         assert plan(at).stages["serve"].fits
