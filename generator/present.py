@@ -190,9 +190,10 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
     budget = size(stage.budget_bytes) if stage.budget_bytes is not None else ""
     title = f"{planned.name}: what fits {budget} of {stage.hardware}"
     title += f" ({stage.decisions[0].partition(',')[0]})"
-    alike = sorted({p for row in rows if len(row.patterns) > 1 for p in row.patterns})
-    note = f"{', '.join(alike)}: stored alike, this engine has no kernel that skips zeros"
-    notes = [note] if alike else []
+    zeros = ("2:4", "unstructured")
+    idle = [p for p in zeros if all((p in r.patterns) == ("dense" in r.patterns) for r in rows)]
+    note = f"{' and '.join(idle)}: stored as if dense, there is no kernel that skips zeros"
+    notes = [note] if idle else []
     if as_markdown:
         return "\n\n".join([f"### {title}", table_of(head, cells), *notes]) + "\n"
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]

@@ -14,6 +14,7 @@ from leangen.generator.ledger import Item, arrange, largest
 from leangen.spec.spec import Model, Recover
 
 MICRO_BATCH_TOKENS = {"cpu": 16_384, "cuda": 65_536}  # more is hardly faster
+LONGEST = 2048  # as Wanda and SparseGPT calibrate
 ENOUGH_TOKENS = {"cpu": 1_024, "cuda": 8_192}  # fewer leave the device waiting
 RUNTIME = {"cpu": 315 * 2**20, "cuda": 790 * 2**20}  # Python and torch; CUDA's context
 FITTED = "fitted to measured runs (docs/results.md)"
@@ -29,9 +30,11 @@ class Training:
 
 
 def sequence_length(view: SimpleNamespace) -> int:
-    """Tokens in a training sequence; of a checkpoint, as many as it will serve."""
+    """Tokens in a training sequence; of given weights, those of the context, at most 2,048."""
     positions: int = view.model.max_position_embeddings
-    return min(positions, view.target.context) if view.model.pretrained else positions
+    if not view.model.pretrained:
+        return positions
+    return int(min(positions, view.target.context, LONGEST))
 
 
 def budget(view: SimpleNamespace) -> int:

@@ -244,7 +244,7 @@ def recovery_has_a_batch(
 ) -> Problem | None:
     """Recovery takes the batches of training, those of given weights as long as the context."""
     path = "sparsity.recover.tokens"
-    length = context if given else positions
+    length = min(context, 2048) if given else positions
     return None if tokens is None else _a_batch(path, tokens, batch, length)
 
 
