@@ -56,7 +56,6 @@ def figures(project: Project) -> str:
         lines += (
             [_total(stage) for stage in plan.stages.values()] if len(lines) == 1 else []
         )
-    lines += [f"note: {warning}" for warning in plan.warnings]
     return "".join(f"# {line}\n" for line in lines)
 
 

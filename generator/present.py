@@ -18,10 +18,12 @@ Measured = Mapping[str, Mapping[str, int]]
 
 
 def size(count: int) -> str:
-    """Write bytes for people: GiB, or MiB below one."""
-    if abs(count) >= 2**30:
+    """Write bytes for people, in the largest unit of which there is one."""
+    if count >= 2**30:
         return f"{count / 2**30:.2f} GiB"
-    return f"{count / 2**20:.1f} MiB"
+    if count >= 2**20:
+        return f"{count / 2**20:.1f} MiB"
+    return f"{count / 2**10:.1f} KiB"
 
 
 def duration(seconds: tuple[float, float]) -> str:

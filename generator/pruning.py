@@ -38,9 +38,10 @@ def ledger(view: SimpleNamespace, sequences: int) -> tuple[Item, ...]:
         items.append(Item("weights", 4 * counts.total, note, PUBLISHED))
     if view.sparsity.method == "magnitude":
         return arrange([*items, score])
-    items.append(
-        Item("master_weights", 4 * layer, f"a layer: {layer:,} x 32 bits", PUBLISHED)
-    )
+    copies = layer + (counts.matrices if device == "cpu" else 0)
+    note = f"{copies:,} x 32 bits: a layer"
+    note += ", and what is pruned already" if device == "cpu" else ""
+    items.append(Item("master_weights", 4 * copies, note, PUBLISHED))
     tokens = sequences * sequence_length(view)
     each = _bytes_a_token(view)
     work = Item(

@@ -59,7 +59,7 @@ def changes(before: str | None, after: str) -> Iterator[str]:
     fields, earlier = new["spec"], old.get("spec", {})
     for path, value in fields.items():
         if earlier and earlier.get(path) != value:
-            yield f"{path:<26} {_show(earlier.get(path)):>14} -> {_show(value):<14}"
+            yield f"{path:<26} {_show(earlier.get(path)):>14} -> {_show(value)}"
     for stage, figures in new["stages"].items():
         was = old.get("stages", {}).get(stage, {})
         held, then = figures["ledger"], was.get("ledger", {})

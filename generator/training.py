@@ -271,7 +271,8 @@ def _after_backward(view: SimpleNamespace, choice: Training) -> list[Item]:
 def _on_cpu(view: SimpleNamespace, choice: Training) -> list[Item]:
     """Eager float32: each operation keeps its inputs; gradients add up in place.
 
-    1.75 of what autograd keeps: glibc gives little of what was freed back.
+    1.75 of what autograd keeps, 5 of the layer that is computed again: glibc gives little
+    of what was freed back.
     """
     model, tokens = view.model, _tokens(view, choice)
     shared = model.num_key_value_heads * model.head_dim
@@ -281,7 +282,7 @@ def _on_cpu(view: SimpleNamespace, choice: Training) -> list[Item]:
     formula = f"1.75 x {layers} layers x {each:,} bytes x {tokens:,} tokens"
     if choice.checkpointing:
         inputs = layers * 4 * model.hidden_size
-        size = 7 * (inputs + 2 * each) // 4
+        size = 7 * inputs // 4 + 5 * each
         formula = f"layers' inputs and one layer's work x {tokens:,} tokens"
     recover = recovery(view)
     rows = 6.5 if recover and recover.distill else 4

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from glob import glob
 from http import HTTPStatus
+from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple

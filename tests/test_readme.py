@@ -1,4 +1,4 @@
-"""The README's transcript is what the commands print: LEANGEN_GOLDEN=1 writes it again."""
+"""The transcripts are what the commands print: LEANGEN_GOLDEN=1 writes them again."""
 
 import os
 import re
@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("templates/*.md")]
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+SPEC = re.compile(r"(?<=```yaml\n).*?(?=```)", re.DOTALL)
 
 
 def transcript(commands: list[str], folder: Path) -> str:
@@ -32,24 +36,23 @@ def transcript(commands: list[str], folder: Path) -> str:
     return text
 
 
-def test_the_transcript_is_what_the_commands_print(tmp_path: Path) -> None:
-    readme = README.read_text()
-    (shown,) = BLOCK.findall(readme)
+@pytest.mark.parametrize("name", ["README.md", "docs/plan.md"])
+def test_a_transcript_is_what_the_commands_print(name: str, tmp_path: Path) -> None:
+    """A YAML block before it is the spec.yaml that it speaks of."""
+    text = (ROOT / name).read_text()
+    for spec in SPEC.findall(text):
+        (tmp_path / "spec.yaml").write_text(spec)
+    (shown,) = BLOCK.findall(text)
     commands = [line[2:] for line in shown.splitlines() if line.startswith("$ ")]
     actual = transcript(commands, tmp_path)
     if "LEANGEN_GOLDEN" in os.environ:
-        README.write_text(BLOCK.sub(lambda _: actual, readme))
+        (ROOT / name).write_text(BLOCK.sub(lambda _: actual, text))
     else:
         assert actual == shown
 
 
-def test_the_links_of_the_documents_lead_somewhere() -> None:
-    root = README.parent
-    for document in [
-        *root.glob("*.md"),
-        *root.glob("docs/*.md"),
-        *root.glob("templates/*.md"),
-    ]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-            if "://" not in target:
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_links_of_the_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target

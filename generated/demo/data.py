@@ -25,6 +25,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from glob import glob
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ OUT_OF_SAMPLE = [
 ]  # data.out_of_sample
 PROJECT = Path(__file__).resolve().parent.parent.parent  # where globs start
 ARTIFACTS = Path(__file__).parent / "artifacts"
+SPLITS = ["train", "val", "test", "ood"]
 
 
 def read(file: Path) -> str:
@@ -69,24 +71,32 @@ def documents() -> Iterator[tuple[str, str]]:
 
 
 SEPARATOR = 256  # stands before each document, above the 256 byte values
+DTYPE = np.dtype(np.uint16)
 
 
-def tokenize(texts: list[str]) -> np.ndarray:
-    """Chain the bytes of all texts, each behind a separator: (tokens,)."""
-    chunks = []
-    for text in texts:
-        content = np.frombuffer(text.encode(), np.uint8).astype(np.uint16)
-        chunks += [np.array([SEPARATOR], np.uint16), content]
-    return np.concatenate(chunks)
+def tokenize(texts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the bytes of each text, behind a separator: (split, (tokens,))."""
+    for split, text in texts:
+        yield split, np.array([SEPARATOR], DTYPE)
+        yield split, np.frombuffer(text.encode(), np.uint8).astype(DTYPE)
 
 
-def save(file: Path, tokens: np.ndarray) -> None:
-    """Write a token file: whole, or not at all."""
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as opened:
-        np.save(opened, tokens)
-    partial.replace(file)
-    print(f"{file.stem:5} {len(tokens):12,} tokens", flush=True)
+def save(documents: Iterator[tuple[str, np.ndarray]]) -> None:
+    """Append tokens to the file of their split; at the end all files appear, whole."""
+    folder, counts = ARTIFACTS / "data", dict.fromkeys(SPLITS, 0)
+    files = {split: (folder / f"{split}.partial").open("wb") for split in SPLITS}
+    for file in files.values():
+        np.save(file, np.empty(0, DTYPE))  # a header, padded so that any count fits
+    for split, tokens in documents:
+        files[split].write(tokens)
+        counts[split] += len(tokens)
+    for split, count in counts.items():
+        header = {"descr": DTYPE.str, "fortran_order": False, "shape": (count,)}
+        with files[split] as file:
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, header)
+        Path(file.name).replace(folder / f"{split}.npy")
+        print(f"{split:5} {count:12,} tokens", flush=True)
 
 
 def peak_bytes() -> int:
@@ -110,14 +120,10 @@ def note_peak() -> None:
 
 
 def main() -> None:
-    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for split, text in documents():
-        splits[split].append(text)
-    splits["ood"] = [read(file) for file in find_text(OUT_OF_SAMPLE)]
     (ARTIFACTS / "data").mkdir(parents=True, exist_ok=True)
-    for split, texts in splits.items():
-        tokens = tokenize(texts)
-        save(ARTIFACTS / "data" / f"{split}.npy", tokens)
+    elsewhere = (("ood", read(file)) for file in find_text(OUT_OF_SAMPLE))
+    texts = chain(documents(), elsewhere)
+    save(tokenize(texts))
     note_peak()
 
 

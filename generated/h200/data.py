@@ -25,6 +25,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 VOCAB_SIZE = 16_384  # tokenizer.bpe
 ARTIFACTS = Path(__file__).parent / "artifacts"
+SPLITS = ["train", "val", "test"]
 
 
 def read(file: Path) -> str:
@@ -55,9 +57,10 @@ def documents() -> Iterator[tuple[str, str]]:
 
 
 SEPARATOR = "<|endoftext|>"  # stands before each document
+DTYPE = np.min_scalar_type(VOCAB_SIZE - 1)
 
 
-def train_tokenizer(texts: list[str]) -> Tokenizer:
+def train_tokenizer() -> Tokenizer:
     """Learn a byte-level BPE from the training text, and save it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,6 +71,7 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
         special_tokens=[SEPARATOR],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
+    texts = (text for split, text in documents() if split == "train")
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.encode_special_tokens = True  # a separator that a text spells is text
     size = tokenizer.get_vocab_size()
@@ -79,24 +83,33 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    """Chain the tokens of all texts, each behind a separator: (tokens,)."""
+def tokenize(
+    tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the tokens of each text, behind a separator: (split, (tokens,))."""
     separator = tokenizer.token_to_id(SEPARATOR)
-    smallest = np.min_scalar_type(VOCAB_SIZE - 1)
-    chunks = []
-    for start in range(0, len(texts), 1000):  # encodings take much memory: free them
-        for encoding in tokenizer.encode_batch_fast(texts[start : start + 1000]):
-            chunks.append(np.array([separator, *encoding.ids], smallest))
-    return np.concatenate(chunks)
+    while batch := list(islice(texts, 100)):  # encodings take much memory
+        encodings = tokenizer.encode_batch_fast([text for _, text in batch])
+        for (split, _), encoding in zip(batch, encodings, strict=True):
+            yield split, np.array([separator, *encoding.ids], DTYPE)
 
 
-def save(file: Path, tokens: np.ndarray) -> None:
-    """Write a token file: whole, or not at all."""
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as opened:
-        np.save(opened, tokens)
-    partial.replace(file)
-    print(f"{file.stem:5} {len(tokens):12,} tokens", flush=True)
+def save(documents: Iterator[tuple[str, np.ndarray]]) -> None:
+    """Append tokens to the file of their split; at the end all files appear, whole."""
+    folder, counts = ARTIFACTS / "data", dict.fromkeys(SPLITS, 0)
+    files = {split: (folder / f"{split}.partial").open("wb") for split in SPLITS}
+    for file in files.values():
+        np.save(file, np.empty(0, DTYPE))  # a header, padded so that any count fits
+    for split, tokens in documents:
+        files[split].write(tokens)
+        counts[split] += len(tokens)
+    for split, count in counts.items():
+        header = {"descr": DTYPE.str, "fortran_order": False, "shape": (count,)}
+        with files[split] as file:
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, header)
+        Path(file.name).replace(folder / f"{split}.npy")
+        print(f"{split:5} {count:12,} tokens", flush=True)
 
 
 def peak_bytes() -> int:
@@ -120,14 +133,9 @@ def note_peak() -> None:
 
 
 def main() -> None:
-    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for split, text in documents():
-        splits[split].append(text)
     (ARTIFACTS / "data").mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(splits["train"])
-    for split, texts in splits.items():
-        tokens = tokenize(tokenizer, texts)
-        save(ARTIFACTS / "data" / f"{split}.npy", tokens)
+    texts = documents()
+    save(tokenize(train_tokenizer(), texts))
     note_peak()
 
 
