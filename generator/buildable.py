@@ -12,7 +12,11 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
     """Yield the field, what is not built yet, and what can be built instead."""
     model, serve = spec.model, spec.serve
     if model.checkpoint:
-        yield "model.checkpoint", "a checkpoint", "a preset with a section train, or a shape"
+        yield (
+            "model.checkpoint",
+            "a checkpoint",
+            "a preset with a section train, or a shape",
+        )
         return
     if model.pretrained:
         yield "model.preset", "a published model", "one trained from scratch: add train"

@@ -8,10 +8,10 @@ from typing import Any
 from leangen.generator.hosting import engine_of, skips_zeros
 from leangen.generator.ledger import StagePlan
 from leangen.generator.plan import Plan, plan, serving
-from leangen.spec import Spec, catalogue, vary
+from leangen.spec import Hardware, Spec, catalogue, vary
 
 STEP = 1024  # tokens of context between two that are tried, 16 below it
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 Ladder = Sequence[Any]
 
@@ -73,11 +73,7 @@ def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
     quantization, target = spec.quantization, spec.target
     engine, bits = engine_of(spec), quantization.weights
     groups = [g for g in (32, 64, 128, 256) if g > quantization.group_size]
-    rows = [r for r in _by_memory(target.hardware.kind) if r != target.hardware.id]
     written = "vram_budget" in spec.written["target"]
-    above = range(
-        target.vram_budget // GIB + 1, target.hardware.usable_bytes // GIB + 1
-    )
     patterns = [p for p, able in engine.patterns.items() if bits in able]
     return {
         "target.context": _shorter(target.context),
@@ -88,8 +84,8 @@ def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
         "quantization.kv_cache": _fewer(engine.kv_cache, quantization.kv_cache),
         "quantization.weights": _fewer(engine.weights, bits),
         "sparsity.pattern": patterns if spec.sparsity.pattern == "dense" else (),
-        "target.vram_budget": [n * GIB for n in above] if written else (),
-        "target.hardware": () if written else rows,
+        "target.vram_budget": _budgets(spec) if written else (),
+        "target.hardware": () if written else _larger(target.hardware),
     }
 
 
@@ -98,16 +94,27 @@ def _training_ladders(spec: Spec) -> dict[str, Ladder]:
     lengths = _shorter(model.max_position_embeddings)
     here = spec.train.hardware == spec.target.hardware
     written = here and "vram_budget" in spec.written["target"]
-    most = spec.target.hardware.usable_bytes // GIB
-    above = range(spec.target.vram_budget // GIB + 1, most + 1)
-    rows = [*_by_memory("cpu"), *_by_memory("cuda")]
     return {
         "train.precision": ["bf16"] if spec.train.precision == "float32" else (),
         "sparsity.recover.distill": [False] if recover and recover.distill else (),
         "model.max_position_embeddings": () if model.pretrained else lengths,
-        "target.vram_budget": [n * GIB for n in above] if written else (),
-        "train.hardware": [row for row in rows if row != spec.train.hardware.id],
+        "target.vram_budget": _budgets(spec) if written else (),
+        "train.hardware": _larger(spec.train.hardware),
     }
+
+
+def _budgets(spec: Spec) -> Ladder:
+    """Larger budgets on the same hardware: multiples of 64 MiB, above 4 GiB of 1 GiB."""
+    most = spec.target.hardware.usable_bytes
+    steps = [*range(64 * MIB, 4 * GIB, 64 * MIB), *range(4 * GIB, most + 1, GIB)]
+    return [step for step in steps if spec.target.vram_budget < step <= most]
+
+
+def _larger(hardware: Hardware) -> Ladder:
+    """Hardware of the same kind with more memory, the least of it first."""
+    rows = [row for row in catalogue().values() if row.kind == hardware.kind]
+    more = [row for row in rows if row.usable_bytes > hardware.usable_bytes]
+    return [row.id for row in sorted(more, key=lambda row: row.usable_bytes)]
 
 
 def _shorter(tokens: int) -> Ladder:
@@ -119,11 +126,6 @@ def _shorter(tokens: int) -> Ladder:
 
 def _fewer(able: Sequence[int], bits: int) -> Ladder:
     return sorted((n for n in able if n < bits), reverse=True)
-
-
-def _by_memory(kind: str) -> list[str]:
-    rows = [row for row in catalogue().values() if row.kind == kind]
-    return [row.id for row in sorted(rows, key=lambda row: row.usable_bytes)]
 
 
 def _fits(spec: Spec, change: Mapping[str, Any]) -> bool:

@@ -193,8 +193,14 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
     title = f"{planned.name}: what fits {budget} of {stage.hardware}"
     title += f" ({stage.decisions[0].partition(',')[0]})"
     zeros = ("2:4", "unstructured")
-    idle = [p for p in zeros if all((p in r.patterns) == ("dense" in r.patterns) for r in rows)]
-    note = f"{' and '.join(idle)}: stored as if dense, there is no kernel that skips zeros"
+    idle = [
+        p
+        for p in zeros
+        if all((p in r.patterns) == ("dense" in r.patterns) for r in rows)
+    ]
+    note = (
+        f"{' and '.join(idle)}: stored as if dense, there is no kernel that skips zeros"
+    )
     notes = [note] if idle else []
     if as_markdown:
         return "\n\n".join([f"### {title}", table_of(head, cells), *notes]) + "\n"

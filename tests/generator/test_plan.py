@@ -368,14 +368,15 @@ def one_step_less(spec: Any, path: str, value: Any) -> dict[str, Any] | None:
     if path == "quantization.group_size":
         return {path: value // 2}
     if path == "target.vram_budget":
-        return {path: value - 2**30}
+        return {path: value - (2**30 if value > 4 * 2**30 else 64 * 2**20)}
     if path == "target.hardware":
         rows = sorted(
             (r for r in catalogue().values() if r.kind == spec.target.hardware.kind),
             key=lambda row: row.usable_bytes,
         )
-        place = [row.id for row in rows].index(value)
-        return {path: rows[place - 1].id} if place else None
+        more = [r for r in rows if r.usable_bytes > spec.target.hardware.usable_bytes]
+        place = [row.id for row in more].index(value)
+        return {path: more[place - 1].id} if place else None
     return None
 
 
