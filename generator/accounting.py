@@ -61,7 +61,12 @@ def count(model: Model) -> Counts:
 
 def layer_parameters(model: Model) -> int:
     """Count the weights in the matrices of one decoder layer, the largest there is."""
-    return count(model).matrices // model.num_hidden_layers
+    width = (model.num_attention_heads + model.num_key_value_heads) * model.head_dim
+    dense = model.num_sparse_layers < model.num_hidden_layers
+    inner = max(
+        dense * model.intermediate_size, model.num_experts * model.moe_intermediate_size
+    )
+    return model.hidden_size * (2 * width + 3 * inner)
 
 
 def kv_bits_per_token(model: Model, engine: Engine, bits: int) -> float:
@@ -83,6 +88,8 @@ def kv_cache(model: Model, engine: Engine, bits: int, context: int, batch: int) 
         f"2 x {model.num_hidden_layers} layers x {model.num_key_value_heads} heads x "
         f"{model.head_dim} x {bits} bits x {context:,} tokens"
     )
+    if bits < 16 and engine.cache_scale_bits:
+        formula += f", and {engine.cache_scale_bits} bits for each 32 values"
     formula += f" x {batch} sequences" if batch > 1 else ""
     return Item("kv_cache", int(size), formula, engine.source)
 

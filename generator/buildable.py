@@ -22,12 +22,16 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "model.preset", "a published model", "one trained from scratch: add train"
         return
     if not _has_template(model):
-        yield "model.preset", f"{model.preset} ({model.architecture})", "a llama"
+        yield (
+            "model.preset",
+            f"{model.preset} ({model.architecture})",
+            "a preset whose model_type is llama",
+        )
     if serve.engine != "onnxruntime":
         yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
-    elif serve.device != "cpu":
+    if serve.device != "cpu":
         yield "serve.device", "a server on a GPU", "device: cpu"
-    elif spec.quantization.kv_cache != 32:
+    if spec.quantization.kv_cache != 32:
         yield "quantization.kv_cache", "a cache of fewer bits", "kv_cache: 32"
     if spec.target.batch != 1:
         yield "target.batch", "a server of several sequences", "batch: 1"

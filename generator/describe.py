@@ -46,16 +46,13 @@ def figures(project: Project) -> str:
     """Tell how the plan changes, in lines that `git apply` passes over."""
     plan, file = project.plan, project.folder / snapshot.NAME
     found = [change for change in project.changes if change.file == file]
-    lines = [f"{plan.name}: the plan's figures do not change"]
-    if found:
-        lines = list(snapshot.changes(found[0].old, found[0].new or ""))
-        lines = [
-            f"{plan.name}: {'the plan changes' if lines else 'a new plan'}",
-            *lines,
-        ]
-        lines += (
-            [_total(stage) for stage in plan.stages.values()] if len(lines) == 1 else []
-        )
+    if not found:
+        lines = [f"{plan.name}: the plan's figures do not change"]
+    elif found[0].old is None:
+        lines = [f"{plan.name}: a new plan", *map(_total, plan.stages.values())]
+    else:
+        changes = snapshot.changes(found[0].old, found[0].new or "")
+        lines = [f"{plan.name}: the plan changes", *changes]
     return "".join(f"# {line}\n" for line in lines)
 
 

@@ -18,13 +18,19 @@ def excesses(
     return [
         diagnostic_at(
             file,
-            "target.vram_budget" if stage.stage == "serve" else "train.hardware",
+            _place(planned, stage),
             "over-budget",
             _arithmetic(stage),
             _remedy(found) if stage is failing[-1] else "",
         )
         for stage in failing
     ]
+
+
+def _place(planned: Plan, stage: StagePlan) -> str:
+    """Name the field that a stage's budget comes from."""
+    target = planned.stages["serve"].hardware
+    return "target.vram_budget" if stage.hardware == target else "train.hardware"
 
 
 def _arithmetic(stage: StagePlan) -> str:

@@ -32,7 +32,8 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
     One field at a time; only where no single one is enough, two. Other hardware and a
     larger budget come last: they take nothing away.
     """
-    failing = next(stage for stage in planned.stages.values() if not stage.fits)
+    over = [stage for stage in planned.stages.values() if not stage.fits]
+    failing = max(over, key=lambda stage: stage.peak_bytes)
     ladders = _ladders(spec, planned)
     room = {path: ladders.pop(path) for path in ROOM if path in ladders}
     found = [_smallest(spec, {}, path, steps) for path, steps in ladders.items()]
@@ -91,7 +92,11 @@ def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
 
 def _training_ladders(spec: Spec) -> dict[str, Ladder]:
     model, recover = spec.model, spec.sparsity.recover
-    lengths = _shorter(model.max_position_embeddings)
+    lengths = [
+        tokens
+        for tokens in _shorter(model.max_position_embeddings)
+        if tokens >= spec.target.context
+    ]
     here = spec.train.hardware == spec.target.hardware
     written = here and "vram_budget" in spec.written["target"]
     return {
@@ -187,7 +192,7 @@ class Row:
     kv_cache: int
     peak_bytes: int
     context: int
-    seconds: tuple[float, float]
+    seconds: tuple[float, float] | None
 
 
 PATTERNS = {"dense": None, "2:4": None, "unstructured": 0.5}
@@ -219,7 +224,6 @@ def table(spec: Spec) -> list[Row]:
 
 def _row(spec: Spec, patterns: tuple[str, ...]) -> Row:
     stage = serving(spec)
-    assert stage.seconds
     bits = spec.quantization
     longest = next(iter(_longest(spec)), 0)
     return Row(

@@ -41,14 +41,22 @@ def serve(spec: Spec) -> tuple[str, tuple[Item, ...]]:
     runtime = engine.runtime_bytes
     if engine.device == "cpu" and spec.tokenizer.kind != "bytes":
         runtime += TOKENIZER
-    held = [*weights, Item("runtime", runtime, "libraries, workspaces", engine.source)]
+    if engine.engine == "onnxruntime":
+        runtime += 4 * target.context * model.head_dim
+    what = "libraries, workspaces, rotary tables"
+    held = [*weights, Item("runtime", runtime, what, engine.source)]
     step = min(engine.step or target.context, target.context)
     logits = 4 * model.vocab_size * target.batch
     full = [
         *held,
         kv_cache(model, engine, quantization.kv_cache, target.context, target.batch),
         _activations(model, step, 4 if engine.device == "cpu" else 2),
-        Item("logits", logits, f"{model.vocab_size:,} x 32 bits", PUBLISHED),
+        Item(
+            "logits",
+            logits,
+            f"{target.batch} x {model.vocab_size:,} x 32 bits",
+            MEASURED,
+        ),
     ]
     if not engine.widens or quantization.weights != 16:
         return largest(("all contexts full", full))

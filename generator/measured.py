@@ -2,18 +2,28 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.spec import LeangenError
 
 
-def read_measured(folder: Path) -> Mapping[str, Mapping[str, int]]:
-    """Read the peaks by stage; raises LeangenError where nothing was measured."""
+@dataclass(frozen=True)
+class Measured:
+    """The peak of a stage that ran, and what the plan said of it then, in bytes."""
+
+    measured_bytes: int
+    planned_bytes: int
+
+
+def read_measured(folder: Path) -> Mapping[str, Measured]:
+    """Read what each stage measured; raises LeangenError where nothing was."""
     file = folder / "artifacts" / "ledger.json"
     try:
-        found = json.loads(file.read_text())
-        peaks = {
-            stage: int(figures["measured_bytes"]) for stage, figures in found.items()
+        return {
+            stage: Measured(int(row["measured_bytes"]), int(row["planned_bytes"]))
+            for stage, row in json.loads(file.read_text()).items()
+            if row["measured_bytes"] > 0
         }
     except FileNotFoundError:
         raise LeangenError.of(
@@ -27,6 +37,3 @@ def read_measured(folder: Path) -> Mapping[str, Mapping[str, int]]:
         raise LeangenError.of(
             "is damaged", remedy="run the scripts again", code="damaged", file=str(file)
         ) from None
-    return {
-        stage: {"measured_bytes": peak} for stage, peak in peaks.items() if peak > 0
-    }

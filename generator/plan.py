@@ -85,10 +85,10 @@ def _stage(
 ) -> StagePlan:
     """Plan a stage on the target, with the target's budget.
 
-    That is the GPU's on a GPU: what else runs on its host has none.
+    That is the GPU's on a GPU: what runs on its host has none.
     """
     target = spec.target
-    elsewhere = device != target.hardware.kind and name != "serve"
+    elsewhere = device != target.hardware.kind
     return StagePlan(
         name,
         device,

@@ -5,6 +5,7 @@ from typing import Any
 
 from leangen.generator.fit import Row, Suggestion
 from leangen.generator.ledger import ITEMS, StagePlan
+from leangen.generator.measured import Measured
 from leangen.generator.plan import Plan
 from leangen.spec.scalars import write_quantity
 
@@ -14,7 +15,6 @@ UNITS = {
     "target.vram_budget": "bytes",
     "model.max_position_embeddings": "context",
 }
-Measured = Mapping[str, Mapping[str, int]]
 
 
 def size(count: int) -> str:
@@ -37,11 +37,14 @@ def duration(seconds: tuple[float, float]) -> str:
         (1e-6, "us"),
     )
     unit, name = next((u for u in units if seconds[1] >= 2 * u[0]), units[-1])
-    low, high = (f"{value / unit:,.3g}" for value in seconds)
-    return f"{low} to {high} {name}"
+    low, high = (value / unit for value in seconds)
+    digits = 0 if high >= 100 else 1
+    return f"{low:,.{digits}f} to {high:,.{digits}f} {name}"
 
 
-def text(planned: Plan, found: Sequence[Suggestion], measured: Measured) -> str:
+def text(
+    planned: Plan, found: Sequence[Suggestion], measured: Mapping[str, Measured]
+) -> str:
     """Write a plan as tables: one a stage, with a bar for its budget."""
     lines = [_headline(planned)]
     for stage in planned.stages.values():
@@ -81,15 +84,21 @@ def _headline(planned: Plan) -> str:
     return ", ".join(parts)
 
 
-def _stage_lines(stage: StagePlan, measured: Mapping[str, int] | None) -> Iterator[str]:
+def _stage_lines(stage: StagePlan, measured: Measured | None) -> Iterator[str]:
     where = f"{stage.stage} on {stage.hardware}"
     yield f"{where + _side(stage):<40} {_bar(stage)} {_against(stage)}"
     for item in stage.ledger:
         yield f"  {item.item:<15} {size(item.bytes):>12}   {item.formula}"
     yield f"  {'= peak':<15} {size(stage.peak_bytes):>12}   {stage.moment}".rstrip()
     if measured:
-        found = measured["measured_bytes"]
-        yield f"  {'measured':<15} {size(found):>12}   planned {_error(stage, found)}"
+        then = measured.planned_bytes
+        changed_since = (
+            "" if then == stage.peak_bytes else f", {size(then)} when it ran"
+        )
+        yield (
+            f"  {'measured':<15} {size(measured.measured_bytes):>12}   "
+            f"planned {_error(stage, measured)}{changed_since}"
+        )
     if stage.seconds:
         each = " a token, behind a full context" if stage.stage == "serve" else ""
         yield f"  {'time':<15} {duration(stage.seconds)}{each}"
@@ -116,12 +125,14 @@ def _bar(stage: StagePlan) -> str:
     return f"[{'#' * filled}{'.' * (BAR - filled)}]"
 
 
-def _error(stage: StagePlan, measured: int) -> str:
+def _error(stage: StagePlan, measured: Measured) -> str:
     """Tell how far the plan is from what was measured."""
-    return f"{stage.peak_bytes / measured - 1:+.1%}"
+    return f"{stage.peak_bytes / measured.measured_bytes - 1:+.1%}"
 
 
-def markdown(planned: Plan, found: Sequence[Suggestion], measured: Measured) -> str:
+def markdown(
+    planned: Plan, found: Sequence[Suggestion], measured: Mapping[str, Measured]
+) -> str:
     """Write a plan as Markdown: the stages, then what each holds."""
     stages = list(planned.stages.values())
     head = ["stage", "on", "peak", "budget", "fits", "time"]
@@ -139,8 +150,10 @@ def markdown(planned: Plan, found: Sequence[Suggestion], measured: Measured) -> 
     if measured:
         head += ["measured", "error"]
         for row, stage in zip(rows, stages, strict=True):
-            peak = measured.get(stage.stage, {}).get("measured_bytes")
-            row += [size(peak), _error(stage, peak)] if peak else ["", ""]
+            peak = measured.get(stage.stage)
+            row += (
+                [size(peak.measured_bytes), _error(stage, peak)] if peak else ["", ""]
+            )
     parts = [f"### {_headline(planned)}", table_of(head, rows), _matrix(stages)]
     if found:
         rows = [
@@ -185,7 +198,7 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
             f"{row.kv_cache} bits",
             size(row.peak_bytes),
             write_quantity("context", row.context) if row.context else "none fits",
-            f"{1 / row.seconds[1]:,.0f} to {1 / row.seconds[0]:,.0f}",
+            _speed(row.seconds),
         ]
         for row in rows
     ]
@@ -216,7 +229,7 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
 
 
 def facts(
-    planned: Plan, found: Sequence[Suggestion], measured: Measured
+    planned: Plan, found: Sequence[Suggestion], measured: Mapping[str, Measured]
 ) -> dict[str, Any]:
     """Describe a plan for --json; bytes are integers, times seconds from least to most."""
     return {
@@ -245,9 +258,7 @@ def facts(
     }
 
 
-def _stage_facts(
-    stage: StagePlan, measured: Mapping[str, int] | None
-) -> dict[str, Any]:
+def _stage_facts(stage: StagePlan, measured: Measured | None) -> dict[str, Any]:
     described = {
         "fits": stage.fits,
         "peak_bytes": stage.peak_bytes,
@@ -260,8 +271,13 @@ def _stage_facts(
         "ledger": [vars(item) for item in stage.ledger],
     }
     if measured:
-        described["measured_bytes"] = measured["measured_bytes"]
+        described["measured_bytes"] = measured.measured_bytes
+        described["planned_bytes_when_measured"] = measured.planned_bytes
     return described
+
+
+def _speed(seconds: tuple[float, float] | None) -> str:
+    return f"{1 / seconds[1]:,.0f} to {1 / seconds[0]:,.0f}" if seconds else ""
 
 
 def fit_facts(rows: Sequence[Row]) -> list[dict[str, Any]]:

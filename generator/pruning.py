@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 from leangen.generator.accounting import PUBLISHED, count, layer_parameters
 from leangen.generator.ledger import Item, arrange
-from leangen.generator.training import sequence_length
+from leangen.generator.training import FITTED, runtime, sequence_length
 from leangen.spec.spec import Model
 
 SEQUENCES = 128  # of calibration text, as in Wanda's paper
 MICRO_BATCH_TOKENS = {"cpu": 4_096, "cuda": 32_768}
-RUNTIME = {"cpu": 275 * 2**20, "cuda": 800 * 2**20}  # Python and torch; CUDA's context
-FITTED = "fitted to measured runs (docs/results.md)"
+RUNTIME = {"cpu": 285 * 2**20, "cuda": 800 * 2**20}  # Python and torch; CUDA's context
+MAGNITUDE_RUNTIME = {**RUNTIME, "cuda": 620 * 2**20}  # no products, no workspaces
 
 
 def micro_batch(view: SimpleNamespace) -> int:
@@ -27,33 +27,39 @@ def micro_batch(view: SimpleNamespace) -> int:
 
 def ledger(view: SimpleNamespace, sequences: int) -> tuple[Item, ...]:
     """List what prune.py holds: on a GPU one layer alone, on a CPU all of the model."""
-    device = view.train.hardware.kind
-    counts, layer = count(view.model), layer_parameters(view.model)
-    matrix = _largest_matrix(view)
-    runtime = Item("runtime", RUNTIME[device], "Python, torch", FITTED)
-    score = Item("activations", 16 * matrix, "scores and ranks of a matrix", FITTED)
-    items = [runtime]
-    if device == "cpu":
-        note = f"{counts.total:,} x 32 bits"
-        items.append(Item("weights", 4 * counts.total, note, PUBLISHED))
     if view.sparsity.method == "magnitude":
-        return arrange([*items, score])
-    copies = layer + (counts.matrices if device == "cpu" else 0)
-    note = f"{copies:,} x 32 bits: a layer"
-    note += ", and what is pruned already" if device == "cpu" else ""
-    items.append(Item("master_weights", 4 * copies, note, PUBLISHED))
-    tokens = sequences * sequence_length(view)
-    each = _bytes_a_token(view)
-    work = Item(
-        "activations", tokens * each, f"{tokens:,} tokens x {each:,} bytes", FITTED
-    )
-    items.append(max(work, score, key=lambda item: item.bytes))
+        return _magnitude(view)
+    device, counts = view.train.hardware.kind, count(view.model)
+    held = layer = layer_parameters(view.model)
+    note = "a layer"
+    items = [runtime(device, RUNTIME)]
     if device == "cpu":
-        width = view.model.hidden_size
-        text = SEQUENCES * sequence_length(view) * width * 4
-        formula = f"{SEQUENCES} x {sequence_length(view)} tokens x {width} x 32 bits"
-        items.append(Item("calibration", text, formula, "prune.py"))
-    return arrange(items)
+        held = layer + counts.total + counts.matrices
+        note = "a layer, the model, and what is pruned already"
+        items.append(_calibration(view))
+    items.append(Item("weights", 4 * held, f"{held:,} x 32 bits: {note}", PUBLISHED))
+    tokens, each = sequences * sequence_length(view), _bytes_a_token(view)
+    formula = f"{tokens:,} tokens x {each:,} bytes"
+    work = Item("activations", tokens * each, formula, FITTED)
+    matrix = _largest_matrix(view)
+    score = Item("activations", 16 * matrix, f"{matrix:,} scores x 16 bytes", FITTED)
+    return arrange([*items, max(work, score, key=lambda item: item.bytes)])
+
+
+def _magnitude(view: SimpleNamespace) -> tuple[Item, ...]:
+    """List what pruning by size holds: matrix by matrix, and no text."""
+    device, matrix = view.train.hardware.kind, _largest_matrix(view)
+    held = count(view.model).total if device == "cpu" else matrix
+    ranks = Item("activations", 8 * matrix, f"{matrix:,} sizes x 8 bytes", FITTED)
+    weights = Item("weights", 4 * held, f"{held:,} x 32 bits", PUBLISHED)
+    return arrange([runtime(device, MAGNITUDE_RUNTIME), weights, ranks])
+
+
+def _calibration(view: SimpleNamespace) -> Item:
+    """Account for the hidden states of the calibration text."""
+    length, width = sequence_length(view), view.model.hidden_size
+    formula = f"{SEQUENCES} x {length} tokens x {width} x 32 bits"
+    return Item("calibration", SEQUENCES * length * width * 4, formula, "prune.py")
 
 
 def _largest_matrix(view: SimpleNamespace) -> int:

@@ -9,11 +9,20 @@ from leangen.generator.present import size
 from leangen.spec import Spec
 
 NAME = "plan.json"
-INPUTS = (  # the fields of a spec that its bytes come from
+INPUTS = (  # the fields of a spec that its bytes come from, beside the hardware
+    "model.vocab_size",
+    "model.hidden_size",
+    "model.intermediate_size",
+    "model.num_hidden_layers",
+    "model.num_attention_heads",
+    "model.num_key_value_heads",
+    "model.max_position_embeddings",
+    "model.tie_word_embeddings",
     "train.batch_size",
     "train.precision",
     "sparsity.pattern",
     "sparsity.ratio",
+    "sparsity.method",
     "quantization.weights",
     "quantization.group_size",
     "quantization.kv_cache",
@@ -50,6 +59,9 @@ def _inputs(spec: Spec) -> dict[str, Any]:
     for path in INPUTS:
         section, name = path.split(".")
         inputs[path] = getattr(getattr(spec, section), name)
+    recover = spec.sparsity.recover
+    inputs["sparsity.recover"] = recover is not None
+    inputs["sparsity.recover.distill"] = recover is not None and recover.distill
     return {path: inputs[path] for path in sorted(inputs)}
 
 
@@ -60,27 +72,35 @@ def changes(before: str | None, after: str) -> Iterator[str]:
     for path, value in fields.items():
         if earlier and earlier.get(path) != value:
             yield f"{path:<26} {_show(earlier.get(path)):>14} -> {_show(value)}"
-    for stage, figures in new["stages"].items():
-        was = old.get("stages", {}).get(stage, {})
-        held, then = figures["ledger"], was.get("ledger", {})
-        rows = {item: (then.get(item, 0), held.get(item, 0)) for item in [*held, *then]}
-        rows["peak"] = was.get("peak_bytes", 0), figures["peak_bytes"]
-        for item, (a, b) in rows.items():
-            if old and a != b:
+    stages = {**old.get("stages", {}), **new["stages"]} if old else {}
+    for stage in stages:
+        held, then = _held(new, stage), _held(old, stage)
+        for item in dict.fromkeys([*then, *held]):
+            a, b = then.get(item, 0), held.get(item, 0)
+            if a != b:
                 yield (
                     f"{stage + ' ' + item:<26} {size(a):>14} -> {size(b):<14} "
                     f"{'+' if b > a else '-'}{size(abs(b - a))}"
                 )
 
 
+def _held(found: Mapping[str, Any], stage: str) -> dict[str, int]:
+    """List what a stage holds, and its peak; nothing where there is no such stage."""
+    figures = found.get("stages", {}).get(stage)
+    return {**figures["ledger"], "peak": figures["peak_bytes"]} if figures else {}
+
+
 def _show(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if number else str(value).lower()
 
 
 def _read(text: str | None) -> Mapping[str, Any]:
     """Read a plan.json; one that is missing or damaged tells nothing."""
     try:
         found = json.loads(text or "")
-        return found if isinstance(found.get("spec"), dict) else {}
-    except (ValueError, AttributeError):
+        for figures in found["stages"].values():
+            sum([figures["peak_bytes"], *figures["ledger"].values()])
+        return found if isinstance(found["spec"], dict) else {}
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         return {}

@@ -55,17 +55,20 @@ def _forward(view: SimpleNamespace, counts: Counts) -> float:
     return 2 * (counts.active + head) + model.num_hidden_layers * attention
 
 
-def decoding_seconds(spec: Spec) -> Seconds:
-    """One more token behind a full context, for each sequence: every byte is read once."""
-    engine, bits = engine_of(spec), spec.quantization.kv_cache
-    counts = count(spec.model)
-    weights = stored(
-        spec.model, engine, spec.quantization, skips_zeros(spec), loaded=False
-    )
-    share = counts.active / counts.matrices
-    read = sum(
-        item.bytes * (share if item.item == "weights" else 1) for item in weights
-    )
-    cache = kv_bytes_per_token(spec.model, engine, bits) * spec.target.context
-    work = read + cache * spec.target.batch
+def decoding_seconds(spec: Spec) -> Seconds | None:
+    """One more token behind a full context, for each sequence: every byte is read once.
+
+    Of the experts those that a token visits, of the embedding a row. None on the host of
+    a GPU, whose bandwidth no spec names.
+    """
+    engine, bits = engine_of(spec), spec.quantization.weights
+    if engine.device != spec.target.hardware.kind:
+        return None
+    counts, width = count(spec.model), spec.quantization.kv_cache
+    held = stored(spec.model, engine, spec.quantization, skips_zeros(spec))
+    layers = sum(i.bytes for i in held if i.item in ("weights", "scales", "metadata"))
+    cache = kv_bytes_per_token(spec.model, engine, width) * spec.target.context
+    work = layers * counts.active / counts.matrices
+    work += counts.embedding * engine.head.get(bits, bits) / 8
+    work += cache * spec.target.batch
     return _over(work, spec.target.hardware.bandwidth, BANDWIDTH[engine.device])

@@ -5,7 +5,7 @@ H200 (5 M to 1.1 B parameters, bf16 and float32, with and without checkpointing)
 of a CPU to runs on x86; docs/results.md has both beside their predictions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -68,18 +68,17 @@ def sentences(view: SimpleNamespace, choice: Training) -> Iterator[str]:
     device, length = view.train.hardware.kind, sequence_length(view)
     batch, n = view.train.batch_size, choice.micro_batch
     useful = min(batch, max(1, MICRO_BATCH_TOKENS[device] // length))
-    why = "the whole batch" if n == batch else f"a divisor of the batch of {batch}"
-    if n < useful and not any(batch % k == 0 for k in range(n + 1, useful + 1)):
-        why += f", at most {MICRO_BATCH_TOKENS[device]:,} tokens"
-    elif n < useful:
-        why += ", the largest that fits"
+    why = "the whole batch" if n == batch else f"it divides the batch of {batch}"
+    larger = any(batch % k == 0 for k in range(n + 1, useful + 1))
+    if n < useful and larger:
+        why += ", no larger one fits"
     elif n < batch:
-        why += f": {MICRO_BATCH_TOKENS[device]:,} tokens keep the device busy"
+        why += f", {MICRO_BATCH_TOKENS[device]:,} tokens keep the device busy"
     yield f"micro-batch {n} of {length:,} tokens: {why}"
     if n < batch:
         yield f"gradients accumulate over {batch // n} micro-batches"
     if choice.checkpointing:
-        yield "layers are computed again in the backward pass: without that it does not fit"
+        yield "layers are computed again in the backward pass: otherwise too few would fit"
 
 
 def training_bytes(view: SimpleNamespace, choice: Training) -> int:
@@ -112,13 +111,19 @@ def recovery(view: SimpleNamespace) -> Recover | None:
     return found
 
 
+def runtime(device: str, sizes: Mapping[str, int]) -> Item:
+    """Account for what is there before the first tensor."""
+    what = {"cpu": "Python, torch", "cuda": "CUDA's context and workspaces"}
+    return Item("runtime", sizes[device], what[device], FITTED)
+
+
 def _state(view: SimpleNamespace) -> list[Item]:
     """What stays from step to step."""
     total = count(view.model).total
     items = [
         Item("master_weights", 4 * total, f"{total:,} x 32 bits", ADAMW),
         Item("optimizer", 8 * total, f"{total:,} x 2 moments x 32 bits", ADAMW),
-        Item("runtime", RUNTIME[view.train.hardware.kind], "measured", FITTED),
+        runtime(view.train.hardware.kind, RUNTIME),
     ]
     recover = recovery(view)
     if recover:
@@ -255,9 +260,12 @@ def _after_backward(view: SimpleNamespace, choice: Training) -> list[Item]:
     """The first layer's backward pass: the graph gives up all gradients at its end."""
     counts = count(view.model)
     old = 4 * counts.total if _accumulates(view, choice) else 0
-    new = 4 * (counts.total - counts.head)
+    new = 4 * (
+        counts.total - counts.head
+    )  # the embedding's comes last, when all is free
     inputs = 4 * view.model.hidden_size * _tokens(view, choice)
-    formula = "all, in float32" + (", beside the accumulated ones" if old else "")
+    formula = "all but the embedding's, in float32"
+    formula += ", beside the accumulated ones" if old else ""
     return [
         *_state(view),
         _bf16_copies(view, layer_parameters(view.model)),

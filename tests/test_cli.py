@@ -222,7 +222,9 @@ def test_a_model_that_exceeds_its_budget_is_refused_with_the_figures(
     replace(project / "spec.yaml", "vram_budget: 2GiB", "vram_budget: 100MiB")
     done = leangen("build", "spec.yaml", cwd=project)
     assert done.returncode == 2
-    assert "train.hardware: train does not fit x86-2core: runtime 315.0" in done.stderr
+    assert (
+        "target.vram_budget: train does not fit x86-2core: runtime 315" in done.stderr
+    )
     assert "it fits with" in done.stderr
 
 

@@ -165,16 +165,23 @@ def peak_bytes() -> int:
 
 def note_peak() -> None:
     """Show the peak memory beside the plan's, and note both in artifacts/ledger.json."""
-    stage, file = Path(__file__).stem, ARTIFACTS / "ledger.json"
-    plan = json.loads(Path(__file__).with_name("plan.json").read_text())
-    figures = {"planned_bytes": plan["stages"][stage]["peak_bytes"]}
-    figures["measured_bytes"] = peak_bytes()
-    ledger = json.loads(file.read_text()) if file.exists() else {}
+    measured, stage = peak_bytes(), Path(__file__).stem
+    try:
+        plan = json.loads(Path(__file__).with_name("plan.json").read_text())
+        planned = plan["stages"][stage]["peak_bytes"]
+    except (FileNotFoundError, KeyError, ValueError):
+        print(f"peak memory {measured / 2**20:,.0f} MiB; no plan lies beside this script")
+        return
+    print(f"peak memory {measured / 2**20:,.0f} MiB, planned {planned / 2**20:,.0f} MiB")
+    file = ARTIFACTS / "ledger.json"
+    try:
+        ledger = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        ledger = {}
+    ledger[stage] = {"planned_bytes": planned, "measured_bytes": measured}
     partial = ARTIFACTS / "ledger.partial"
-    partial.write_text(json.dumps(ledger | {stage: figures}, indent=2) + "\n")
+    partial.write_text(json.dumps(ledger, indent=2) + "\n")
     partial.replace(file)
-    planned, measured = (f"{size / 2**20:,.0f} MiB" for size in figures.values())
-    print(f"peak memory {measured}, planned {planned}", flush=True)
 
 
 def measure(name: str, weights: Path, texts: dict[str, list[np.ndarray]]) -> dict:
@@ -214,7 +221,7 @@ def markdown(report: dict) -> str:
     lines += ["", "Zeros: the share of the layers' weights that are exactly zero."]
     lines += ["", f"Peak memory of the exported model, with Python: {peak:.0f} MB."]
     lines += ["", "| stage | peak MiB | planned MiB | error |", "|---|---:|---:|---:|"]
-    for stage, figures in report["memory"].items():
+    for stage, figures in report.get("memory", {}).items():
         planned, measured = figures["planned_bytes"], figures["measured_bytes"]
         sizes = f"{measured / 2**20:,.1f} | {planned / 2**20:,.1f}"
         lines.append(f"| {stage} | {sizes} | {planned / measured - 1:+.1%} |")
@@ -256,7 +263,8 @@ def main() -> None:
     gate = {"limit": PERPLEXITY_RATIO, "measured": measured}
     report["gates"] = {"perplexity_ratio": gate}
     note_peak()
-    report["memory"] = json.loads((ARTIFACTS / "ledger.json").read_text())
+    if (ARTIFACTS / "ledger.json").exists():
+        report["memory"] = json.loads((ARTIFACTS / "ledger.json").read_text())
     write("report.json", json.dumps(report, indent=2) + "\n")
     write("report.md", markdown(report))
     print(f"\n{markdown(report)}")
