@@ -281,13 +281,14 @@ def peak_bytes() -> int:
 def note_peak() -> None:
     """Show the peak memory beside the plan's, and note both in artifacts/ledger.json."""
     measured, stage = peak_bytes(), Path(__file__).stem
+    shown = f"peak memory {measured / 2**20:,.0f} MiB"
     try:
         plan = json.loads(Path(__file__).with_name("plan.json").read_text())
         planned = plan["stages"][stage]["peak_bytes"]
     except (FileNotFoundError, KeyError, ValueError):
-        print(f"peak memory {measured / 2**20:,.0f} MiB; no plan lies beside this script")
+        print(f"{shown}; no plan lies beside this script", flush=True)
         return
-    print(f"peak memory {measured / 2**20:,.0f} MiB, planned {planned / 2**20:,.0f} MiB")
+    print(f"{shown}, planned {planned / 2**20:,.0f} MiB", flush=True)
     file = ARTIFACTS / "ledger.json"
     try:
         ledger = json.loads(file.read_text())
