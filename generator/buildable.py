@@ -15,11 +15,15 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield (
             "model.checkpoint",
             "a checkpoint",
-            "a preset with a section train, or a shape",
+            "a preset with train.tokens, or a shape",
         )
         return
     if model.pretrained:
-        yield "model.preset", "a published model", "one trained from scratch: add train"
+        yield (
+            "model.preset",
+            "a published model",
+            "one trained from scratch: add train.tokens",
+        )
         return
     if not _has_template(model):
         yield (

@@ -47,7 +47,7 @@ def _arithmetic(stage: StagePlan) -> str:
 def _remedy(found: Sequence[Suggestion]) -> str:
     """List the changes that make it fit, as a spec would say them."""
     if not found:
-        return "no change of one or two fields makes it fit"
+        return "none of the changes of one or two fields that were tried makes it fit"
     return "it fits with " + "; or ".join(map(_change, found))
 
 

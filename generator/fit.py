@@ -1,6 +1,6 @@
 """What would make a spec fit: the smallest changes, and the table of all that does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -12,6 +12,8 @@ from leangen.spec import Hardware, Spec, catalogue, vary
 
 STEP = 1024  # tokens of context between two that are tried, 16 below it
 MIB, GIB = 2**20, 2**30
+
+PAIRED = 16  # values of a field that are tried beside another one
 
 Ladder = Sequence[Any]
 
@@ -97,14 +99,18 @@ def _training_ladders(spec: Spec) -> dict[str, Ladder]:
         for tokens in _shorter(model.max_position_embeddings)
         if tokens >= spec.target.context
     ]
+    halves = [spec.train.batch_size >> n for n in range(1, 17)]
     here = spec.train.hardware == spec.target.hardware
     written = here and "vram_budget" in spec.written["target"]
     return {
+        "train.batch_size": [n for n in halves if n],
         "train.precision": ["bf16"] if spec.train.precision == "float32" else (),
         "sparsity.recover.distill": [False] if recover and recover.distill else (),
         "model.max_position_embeddings": () if model.pretrained else lengths,
+        "target.context": _shorter(spec.target.context) if model.pretrained else (),
         "target.vram_budget": _budgets(spec) if written else (),
-        "train.hardware": _larger(spec.train.hardware),
+        "target.hardware": _larger(spec.target.hardware) if here else (),
+        "train.hardware": () if here else _larger(spec.train.hardware),
     }
 
 
@@ -133,6 +139,18 @@ def _fewer(able: Sequence[int], bits: int) -> Ladder:
     return sorted((n for n in able if n < bits), reverse=True)
 
 
+def _first(count: int, holds: Callable[[int], bool]) -> int:
+    """Find the first index that holds, of which all later ones do; `count` if none."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 def _fits(spec: Spec, change: Mapping[str, Any]) -> bool:
     varied = vary(spec, change)
     return varied is not None and plan(varied).fits
@@ -146,14 +164,9 @@ def _smallest(
         near = (value for value in steps if _fits(spec, {**beside, path: value}))
         first = next(near, None)
         return None if first is None else {**beside, path: first}
-    low, high = 0, len(steps)  # each step takes less than the one before
-    while low < high:
-        middle = (low + high) // 2
-        if _fits(spec, {**beside, path: steps[middle]}):
-            high = middle
-        else:
-            low = middle + 1
-    return None if low == len(steps) else {**beside, path: steps[low]}
+    # Each step takes less than the one before.
+    place = _first(len(steps), lambda n: _fits(spec, {**beside, path: steps[n]}))
+    return None if place == len(steps) else {**beside, path: steps[place]}
 
 
 def _pair(
@@ -163,7 +176,10 @@ def _pair(
     (path, steps), (other, values) = one, two
     if not _fits(spec, {path: steps[-1], other: values[-1]}):
         return None
-    for value in values:
+    near = _first(
+        len(values), lambda n: _fits(spec, {path: steps[-1], other: values[n]})
+    )
+    for value in values[near : near + PAIRED]:
         found = _smallest(spec, {other: value}, path, steps)
         if found and _is_minimal(spec, found, {path: steps, other: values}):
             return found
@@ -235,13 +251,11 @@ def _longest(spec: Spec) -> Iterator[int]:
     """Yield the longest context that fits, if any does."""
     most = spec.model.max_position_embeddings
     steps = [most, *_shorter(most)]
-    low, high = 0, len(steps)
-    while low < high:
-        middle = (low + high) // 2
-        target = replace(spec.target, context=steps[middle])
-        if serving(replace(spec, target=target)).fits:
-            high = middle
-        else:
-            low = middle + 1
-    if low < len(steps):
-        yield steps[low]
+
+    def fits(context: int) -> bool:
+        target = replace(spec.target, context=context)
+        return serving(replace(spec, target=target)).fits
+
+    place = _first(len(steps), lambda n: fits(steps[n]))
+    if place < len(steps):
+        yield steps[place]

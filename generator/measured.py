@@ -33,7 +33,14 @@ def read_measured(folder: Path) -> Mapping[str, Measured]:
             file=str(file),
             exit_code=1,
         ) from None
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+    except (
+        ValueError,
+        OverflowError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        KeyError,
+    ):
         raise LeangenError.of(
             "is damaged", remedy="run the scripts again", code="damaged", file=str(file)
         ) from None

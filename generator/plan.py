@@ -85,10 +85,13 @@ def _stage(
 ) -> StagePlan:
     """Plan a stage on the target, with the target's budget.
 
-    That is the GPU's on a GPU: what runs on its host has none.
+    That is the GPU's on a GPU: what runs on its host has none, but for a server whose
+    budget is written.
     """
     target = spec.target
-    elsewhere = device != target.hardware.kind
+    elsewhere = device != target.hardware.kind and not target.hardware.shared
+    if name == "serve" and "vram_budget" in spec.written["target"]:
+        elsewhere = False
     return StagePlan(
         name,
         device,

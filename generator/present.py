@@ -70,7 +70,7 @@ def _value(path: str, value: object) -> str:
 
 
 def _suggestion_line(found: Suggestion) -> str:
-    saved = f"-{size(found.saved_bytes)}" if found.saved_bytes else ""
+    saved = f"-{size(found.saved_bytes)}" if found.saved_bytes > 0 else ""
     peak = f"{found.stage} {size(found.peak_bytes)}"
     return f"  {changed(found.change):<44} {peak:<20} {saved}".rstrip()
 
@@ -157,7 +157,12 @@ def markdown(
     parts = [f"### {_headline(planned)}", table_of(head, rows), _matrix(stages)]
     if found:
         rows = [
-            [f"`{changed(s.change)}`", s.stage, size(s.peak_bytes), size(s.saved_bytes)]
+            [
+                f"`{changed(s.change)}`",
+                s.stage,
+                size(s.peak_bytes),
+                size(max(0, s.saved_bytes)),
+            ]
             for s in found
         ]
         parts.append(table_of(["it would fit with", "stage", "peak", "saved"], rows))
@@ -202,7 +207,9 @@ def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
         ]
         for row in rows
     ]
-    budget = size(stage.budget_bytes) if stage.budget_bytes is not None else ""
+    budget = "the host"
+    if stage.budget_bytes is not None:
+        budget = f"{size(stage.budget_bytes)}"
     title = f"{planned.name}: what fits {budget} of {stage.hardware}"
     title += f" ({stage.decisions[0].partition(',')[0]})"
     zeros = ("2:4", "unstructured")

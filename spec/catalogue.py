@@ -23,7 +23,8 @@ class Hardware:
     """One machine; rates are peaks of dense arithmetic, a second.
 
     `usable_bytes` is what a stage may take of `memory_bytes`; `bandwidth` is in
-    bytes a second; a rate is 0 where there are no units for it.
+    bytes a second; a rate is 0 where there are no units for it. `shared`: a GPU that has no memory of
+    its own.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Hardware:
     flops_fp8: float
     compute_capability: str
     sparse_24: bool
+    shared: bool
     source: str
 
     @property
@@ -92,6 +94,7 @@ def _hardware(id: str, row: Mapping[str, Any]) -> Hardware:
         flops_fp8=row.get("fp8_tflops", 0) * 1e12,
         compute_capability=row.get("compute_capability", ""),
         sparse_24=row.get("sparse_24", False),
+        shared=row.get("shared", False),
         source=row["source"],
     )
 

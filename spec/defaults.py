@@ -47,7 +47,7 @@ def with_model(
     if not origin:
         return dict(filled)
     shape = config if config is not None else {**presets()[named["preset"]], **named}
-    pretrained = config is not None or "train" not in written
+    pretrained = config is not None or "tokens" not in written.get("train", {})
     return {**filled, "model": shape_of(shape) | origin | {"pretrained": pretrained}}
 
 
@@ -90,6 +90,7 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
     engine = engine_row(serve["engine"], device)
     assert engine, "a rule refuses an engine where it does not run"
     model, tokenizer = _model(filled, written)
+    budget = min(target.get("vram_budget", serving.usable_bytes), serving.usable_bytes)
     data = filled["data"]
     return Spec(
         name=filled["name"],
@@ -105,9 +106,7 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
         ),
-        target=Target(
-            **{"vram_budget": serving.usable_bytes} | target | {"hardware": serving}
-        ),
+        target=Target(**target | {"hardware": serving, "vram_budget": budget}),
         serve=Serve(**serve | {"device": device}),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
         written=written,

@@ -21,7 +21,8 @@ SHAPE = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-LARGEST = 2**31  # of any size in a config.json
+LARGEST = 2**27  # of any size in a config.json
+MOST = {"num_hidden_layers": 10_000, "num_attention_heads": 65_536}  # likewise
 
 Config = Mapping[str, Any]
 
@@ -38,6 +39,8 @@ def read_config(folder: Path) -> Config:
     """Read the config.json of a Hugging Face folder; raises LeangenError."""
     file = folder / "config.json"
     try:
+        if file.exists() and not file.is_file():
+            raise LeangenError.of(f"{file} is not a regular file", code="unreadable")
         with file.open("rb") as opened:
             config = json.loads(opened.read(MAX_BYTES))
     except OSError as error:
@@ -60,33 +63,35 @@ def shape_of(config: Config) -> dict[str, Any]:
     """
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
+        found = "is missing and" if kind is None else _shown(kind)
         raise LeangenError.of(
-            f"model_type {kind!r} cannot be planned",
+            f"config.json: model_type {found} cannot be planned",
             remedy=f"known are {', '.join(MODEL_TYPES)}",
             code="model-type",
         )
     shape: dict[str, Any] = {name: _size(config, name) for name in SHAPE}
     heads, hidden = shape["num_attention_heads"], shape["hidden_size"]
     width = 128 if kind == "qwen3" else hidden // heads
-    bias = bool(config.get("attention_bias")) and kind in (
-        "llama",
-        "qwen3",
-        "qwen3_moe",
-    )
+    biased = kind in ("llama", "qwen3", "qwen3_moe")
+    bias = _flag(config, "attention_bias") and biased
     shape |= {
         "architecture": kind,
         "num_key_value_heads": _size(config, "num_key_value_heads", heads),
         "head_dim": _size(config, "head_dim", max(width, 1)),
         "rope_theta": _rope_theta(config),
         "rms_norm_eps": float(_number(config, "rms_norm_eps", 1e-6)),
-        "tie_word_embeddings": bool(config.get("tie_word_embeddings")),
+        "tie_word_embeddings": _flag(config, "tie_word_embeddings"),
         "qkv_bias": kind == "qwen2" or bias,
         "output_bias": bias,
-        "mlp_bias": bool(config.get("mlp_bias")) and kind == "llama",
+        "mlp_bias": _flag(config, "mlp_bias") and kind == "llama",
         "qk_norm": kind in ("qwen3", "qwen3_moe"),
         "sliding_window": _window(config),
     }
-    return shape | _experts(config, kind)
+    experts = _experts(config, kind)
+    if experts and experts["num_experts_per_tok"] > experts["num_experts"]:
+        message = "config.json: num_experts_per_tok is more than there are experts"
+        raise LeangenError.of(message, code="config")
+    return shape | experts
 
 
 def _experts(config: Config, kind: str) -> dict[str, int]:
@@ -101,6 +106,9 @@ def _experts(config: Config, kind: str) -> dict[str, int]:
         }
     if kind == "qwen3_moe":
         dense = config.get("mlp_only_layers") or []
+        if type(dense) is not list:
+            message = f"config.json: mlp_only_layers is {_shown(dense)}: not a list"
+            raise LeangenError.of(message, code="config")
         step = _size(config, "decoder_sparse_step", 1)
         mixed = [i for i in range(layers) if i not in dense and (i + 1) % step == 0]
         return {
@@ -114,7 +122,9 @@ def _experts(config: Config, kind: str) -> dict[str, int]:
 
 def _window(config: Config) -> int | None:
     """Tokens of a sliding attention window, None without one or where it is off."""
-    if config.get("use_sliding_window") is False or not config.get("sliding_window"):
+    asked = not str(config.get("model_type")).startswith("qwen")  # where it is a choice
+    used = _flag(config, "use_sliding_window", default=asked)
+    if not used or config.get("sliding_window") is None:
         return None
     return _size(config, "sliding_window")
 
@@ -130,14 +140,27 @@ def _size(config: Config, name: str, default: int | None = None) -> int:
     value = config.get(name)
     if value is None and default is not None:
         return default
-    if type(value) is not int or not 0 < value <= LARGEST:
-        found = "is missing" if value is None else f"{str(value)[:40]!r} is not a size"
-        raise LeangenError.of(f"{name} {found}", code="config")
+    if type(value) is not int or not 0 < value <= MOST.get(name, LARGEST):
+        found = "is missing" if value is None else f"is {_shown(value)}: not a size"
+        raise LeangenError.of(f"config.json: {name} {found}", code="config")
     return value
+
+
+def _flag(config: Config, name: str, default: bool = False) -> bool:
+    value = config.get(name)
+    if value is not None and type(value) is not bool:
+        message = f"config.json: {name} is {_shown(value)}: neither true nor false"
+        raise LeangenError.of(message, code="config")
+    return default if value is None else value
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:40]
 
 
 def _number(config: Config, name: str, default: float) -> float:
     value = config.get(name, default)
-    if type(value) not in (int, float):
-        raise LeangenError.of(f"{name} is not a number", code="config")
+    if type(value) not in (int, float) or not 0 < value < 1e15:
+        message = f"config.json: {name} is {_shown(value)}: not a number above 0"
+        raise LeangenError.of(message, code="config")
     return float(value)

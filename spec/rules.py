@@ -137,6 +137,23 @@ def a_preset_has_its_architecture(
     return _idle("model.architecture", "a preset", "delete it")
 
 
+@rule(
+    "model.preset",
+    "model.pretrained",
+    written=(*shape.FIELDS[1:], "tokenizer"),
+)
+def a_published_model_has_its_shape(
+    preset: str | None, given: bool | None, *own: object
+) -> Problem | None:
+    """What was published is as it is; what is trained here need not be."""
+    paths = (*shape.FIELDS[1:], "tokenizer")
+    path = next((p for p, value in zip(paths, own, strict=True) if value), None)
+    if preset is None or not given or path is None:
+        return None
+    remedy = "delete it, or add train.tokens to train such a model from scratch"
+    return _idle(path, f"the published {preset}", remedy)
+
+
 @rule("model.checkpoint", written="tokenizer")
 def a_checkpoint_has_its_tokenizer(
     checkpoint: str | None, tokenizer: object
@@ -294,6 +311,7 @@ RULES = (
     one_model,
     a_checkpoint_has_its_shape,
     a_preset_has_its_architecture,
+    a_published_model_has_its_shape,
     a_checkpoint_has_its_tokenizer,
     a_checkpoint_is_trained,
     engine_runs_there,

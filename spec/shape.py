@@ -34,8 +34,10 @@ def width_holds_heads(hidden: int, *named: str | None) -> Problem | None:
 @rule("model.num_attention_heads", "model.hidden_size", *NAMED)
 def heads_divide_width(heads: int, hidden: int, *named: str | None) -> Problem | None:
     """Heads share the width, each a multiple of 16 wide."""
+    if any(named):
+        return None
     fits = [n for n in _divisors(hidden) if hidden // n % HEAD_UNIT == 0]
-    if any(named) or not fits or heads in fits:
+    if not fits or heads in fits:
         return None
     return Problem(
         "model.num_attention_heads",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -181,3 +182,45 @@ def test_a_machine_that_the_catalogue_lacks(project, leangen) -> None:
     assert done.returncode == 0
     budget = answer(done)["stages"]["serve"]["budget_bytes"]
     assert budget == int(48 * 2**30 * 0.97)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"spec": 3}', '{"spec": {}, "stages": {"train": 1}}', "{" * 9],
+)
+def test_a_damaged_plan_on_disk_does_not_stop_diff(content, tmp_path, leangen) -> None:
+    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    (tmp_path / "spec.yaml").write_text(text)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    (tmp_path / "generated" / "demo" / "plan.json").write_text(content)
+    done = leangen("diff", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# demo: the plan changes")
+
+
+def test_a_stage_that_goes_is_in_the_opening_of_diff(tmp_path, leangen) -> None:
+    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    (tmp_path / "spec.yaml").write_text(text)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    start, end = text.index("sparsity:"), text.index("quantization:")
+    (tmp_path / "spec.yaml").write_text(text[:start] + text[end:])
+    opening = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.partition("---")[0]
+    assert "# sparsity.pattern" in opening
+    assert "# prune peak" in opening
+    assert opening.count("-> 0.0 KiB") > 5
+
+
+def test_a_script_that_left_its_plan_behind_still_ends_well(pipeline, tmp_path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(pipeline / "artifacts", artifacts)
+    shutil.copy(pipeline / "export.py", tmp_path)
+    (artifacts / "ledger.json").unlink()
+    command = [sys.executable, "export.py"]
+    alone = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "no plan lies beside this script" in alone.stdout
+    shutil.copy(pipeline / "plan.json", tmp_path)
+    (artifacts / "ledger.json").write_text("{")
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert set(json.loads((artifacts / "ledger.json").read_text())) == {"export"}

@@ -360,6 +360,9 @@ def one_step_less(spec: Any, path: str, value: Any) -> dict[str, Any] | None:
         return {path: min(spec.target.context, value + step)}
     if path == "target.batch":
         return {path: value + 1}
+    if path == "train.batch_size":
+        halves = [spec.train.batch_size >> n for n in range(17)]
+        return {path: halves[halves.index(value) - 1]}
     if path == "quantization.kv_cache":
         engine = engines()[f"{spec.serve.engine}-{spec.serve.device}"]
         return {path: min(b for b in engine.kv_cache if b > value)}
@@ -431,3 +434,24 @@ def test_a_preset_gives_way_to_the_fields_beside_it() -> None:
     written = {"model": {"preset": "llama-3.2-1b", "num_hidden_layers": 2}}
     model = with_model({}, written, None)["model"]
     assert (model["num_hidden_layers"], model["hidden_size"]) == (2, 2048)
+
+
+def test_a_shorter_training_sequence_is_found_above_the_context() -> None:
+    """Lengths below the context break a rule: they must not end the search."""
+    spec = page(
+        "llama-3.2-1b",
+        model={"preset": "llama-3.2-1b", "max_position_embeddings": 131072},
+        train={"tokens": 10**9, "batch_size": 8, "hardware": "a10g"},
+        target={"hardware": "a10g", "context": 4096},
+    )
+    smaller = vary(spec, {"model.num_hidden_layers": 4, "train.precision": "bf16"})
+    assert smaller is not None
+    planned = plan(smaller)
+    assert not planned.fits
+    found = [set(s.change) for s in suggestions(smaller, planned)]
+    assert {"model.max_position_embeddings"} in found
+
+
+def test_the_host_of_a_gpu_has_no_budget_and_no_bandwidth() -> None:
+    stage = plan(load(ROOT / "spec" / "examples" / "h200.yaml")).stages["serve"]
+    assert (stage.device, stage.budget_bytes, stage.seconds) == ("cpu", None, None)
