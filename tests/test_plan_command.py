@@ -115,7 +115,7 @@ def test_fit_tabulates_bits_and_the_longest_context(project, leangen) -> None:
 
 def test_markdown_is_tables(project, leangen) -> None:
     done = leangen("plan", "spec.yaml", "--markdown", cwd=project)
-    assert "| serve | rtx-3090 | 26.67 GiB | 23.28 GiB | **no** |" in done.stdout
+    assert "| serve | rtx-3090 | 26.69 GiB | 23.28 GiB | **no** |" in done.stdout
     for line in done.stdout.splitlines():
         assert line[:1] in ("", "|", "#", "-")
 

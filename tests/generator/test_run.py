@@ -105,7 +105,9 @@ def test_output_is_live_and_an_interrupt_is_quiet(root, tmp_path, leangen) -> No
     spec = (root / "spec.yaml").read_text()
     (root / "spec.yaml").write_text(spec.replace("tokens: 60k", "tokens: 6M"))
     assert leangen("build", "spec.yaml", cwd=root).returncode == 0
-    code = "from leangen.cli import main; main()"
+    # What runs in the background of a shell ignores interrupts until told otherwise.
+    code = "import signal as s; s.signal(s.SIGINT, s.default_int_handler);"
+    code += "from leangen.cli import main; main()"
     process = subprocess.Popen(
         [
             sys.executable,
