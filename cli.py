@@ -92,26 +92,29 @@ def plan(
     json: Json = False,
 ) -> Answer:
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
-    from leangen.generator import present
     from leangen.generator.excess import excesses
-    from leangen.generator.fit import suggestions, table
+    from leangen.generator.facts import facts
+    from leangen.generator.fit import suggestions
+    from leangen.generator.fit_table import fit_table, table
+    from leangen.generator.markdown import markdown as as_markdown
     from leangen.generator.measured import read_measured
     from leangen.generator.plan import plan as planned_of
+    from leangen.generator.present import text as as_text
     from leangen.spec import load
 
     loaded = load(spec)
     planned = planned_of(loaded)
     peaks = read_measured(out / loaded.name) if measured else {}
     found = [] if planned.fits else suggestions(loaded, planned)
-    facts = present.facts(planned, found, peaks)
+    described = facts(planned, found, peaks)
     if fit:
         rows = table(loaded)
-        text = present.fit_table(planned, rows, markdown)
-        facts["fit"] = present.fit_facts(rows)
+        text = fit_table(planned, rows, markdown)
+        described["fit"] = list(map(vars, rows))
     else:
-        text = (present.markdown if markdown else present.text)(planned, found, peaks)
+        text = (as_markdown if markdown else as_text)(planned, found, peaks)
     wrong = excesses(spec, planned, found)
-    return Answer(text, [facts], WRONG if wrong else 0, wrong, document=facts)
+    return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
 @app.command()

@@ -20,13 +20,14 @@ def build(spec: Spec) -> dict[str, str]:
     module = ""
     for stage in sorted(stages_of(spec), key=lambda stage: stage.runs):
         view = select(spec, stage.fields)
-        decisions = SimpleNamespace(**planned.decisions[stage.name])
         if stage.runs:
+            decisions = SimpleNamespace(**planned.stages[stage.name].constants)
             script = render_script(stage.name, view, decisions, module)
             files[stage.script] = script.code
             files[f"requirements-{stage.name}.txt"] = script.requirements
         else:
-            module = files[stage.script] = render_module(stage.name, view, decisions)
+            module = render_module(stage.name, view, SimpleNamespace())
+            files[stage.script] = module
     for name, text in files.items():
         if name.endswith(".py"):
             compile(text, name, "exec")

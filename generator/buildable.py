@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from leangen.spec import Spec
+from leangen.spec.shape import HEAD_UNIT
 from leangen.spec.spec import Model
-
-HEAD_UNIT = 16  # ONNX Runtime's GroupQueryAttention rotates heads of such widths
 
 
 def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:

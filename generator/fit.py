@@ -1,19 +1,20 @@
-"""What would make a spec fit: the smallest changes, and the table of all that does."""
+"""What would make a spec fit: the smallest changes of its fields."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from leangen.generator.hosting import engine_of, skips_zeros
+from leangen.generator.hosting import engine_of
 from leangen.generator.ledger import StagePlan
-from leangen.generator.plan import Plan, plan, serving
+from leangen.generator.plan import Plan, plan
 from leangen.spec import Hardware, Spec, catalogue, vary
 
 STEP = 1024  # tokens of context between two that are tried, 16 below it
 MIB, GIB = 2**20, 2**30
-
 PAIRED = 16  # values of a field that are tried beside another one
+
+ROOM = ("target.vram_budget", "target.hardware", "train.hardware")  # take nothing away
 
 Ladder = Sequence[Any]
 
@@ -49,9 +50,6 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
     return ranked + [_suggestion(spec, change, failing) for change in more if change]
 
 
-ROOM = ("target.vram_budget", "target.hardware", "train.hardware")
-
-
 def _suggestion(
     spec: Spec, change: Mapping[str, Any], failing: StagePlan
 ) -> Suggestion:
@@ -79,7 +77,7 @@ def _serving_ladders(spec: Spec) -> dict[str, Ladder]:
     written = "vram_budget" in spec.written["target"]
     patterns = [p for p, able in engine.patterns.items() if bits in able]
     return {
-        "target.context": _shorter(target.context),
+        "target.context": shorter(target.context),
         "target.batch": range(target.batch - 1, 0, -1),
         "quantization.group_size": groups
         if bits < 16 and not engine.group_size
@@ -96,7 +94,7 @@ def _training_ladders(spec: Spec) -> dict[str, Ladder]:
     model, recover = spec.model, spec.sparsity.recover
     lengths = [
         tokens
-        for tokens in _shorter(model.max_position_embeddings)
+        for tokens in shorter(model.max_position_embeddings)
         if tokens >= spec.target.context
     ]
     halves = [spec.train.batch_size >> n for n in range(1, 17)]
@@ -107,7 +105,7 @@ def _training_ladders(spec: Spec) -> dict[str, Ladder]:
         "train.precision": ["bf16"] if spec.train.precision == "float32" else (),
         "sparsity.recover.distill": [False] if recover and recover.distill else (),
         "model.max_position_embeddings": () if model.pretrained else lengths,
-        "target.context": _shorter(spec.target.context) if model.pretrained else (),
+        "target.context": shorter(spec.target.context) if model.pretrained else (),
         "target.vram_budget": _budgets(spec) if written else (),
         "target.hardware": _larger(spec.target.hardware) if here else (),
         "train.hardware": () if here else _larger(spec.train.hardware),
@@ -128,7 +126,7 @@ def _larger(hardware: Hardware) -> Ladder:
     return [row.id for row in sorted(more, key=lambda row: row.usable_bytes)]
 
 
-def _shorter(tokens: int) -> Ladder:
+def shorter(tokens: int) -> Ladder:
     """Shorter lengths: multiples of 1,024, then of 16."""
     long = range((tokens - 1) // STEP * STEP, 0, -STEP)
     short = range((min(tokens, STEP) - 1) // 16 * 16, 0, -16)
@@ -139,7 +137,7 @@ def _fewer(able: Sequence[int], bits: int) -> Ladder:
     return sorted((n for n in able if n < bits), reverse=True)
 
 
-def _first(count: int, holds: Callable[[int], bool]) -> int:
+def first(count: int, holds: Callable[[int], bool]) -> int:
     """Find the first index that holds, of which all later ones do; `count` if none."""
     low, high = 0, count
     while low < high:
@@ -162,10 +160,10 @@ def _smallest(
     """Find the nearest value of a field with which the spec fits, beside other changes."""
     if len(steps) < 32:
         near = (value for value in steps if _fits(spec, {**beside, path: value}))
-        first = next(near, None)
-        return None if first is None else {**beside, path: first}
+        found = next(near, None)
+        return None if found is None else {**beside, path: found}
     # Each step takes less than the one before.
-    place = _first(len(steps), lambda n: _fits(spec, {**beside, path: steps[n]}))
+    place = first(len(steps), lambda n: _fits(spec, {**beside, path: steps[n]}))
     return None if place == len(steps) else {**beside, path: steps[place]}
 
 
@@ -176,7 +174,7 @@ def _pair(
     (path, steps), (other, values) = one, two
     if not _fits(spec, {path: steps[-1], other: values[-1]}):
         return None
-    near = _first(
+    near = first(
         len(values), lambda n: _fits(spec, {path: steps[-1], other: values[n]})
     )
     for value in values[near : near + PAIRED]:
@@ -197,65 +195,3 @@ def _is_minimal(
         if _fits(spec, less):
             return False
     return True
-
-
-@dataclass(frozen=True)
-class Row:
-    """A choice of pattern and bits: the longest context that fits, 0 where none does."""
-
-    patterns: tuple[str, ...]
-    weights: int
-    kv_cache: int
-    peak_bytes: int
-    context: int
-    seconds: tuple[float, float] | None
-
-
-PATTERNS = {"dense": None, "2:4": None, "unstructured": 0.5}
-
-
-def table(spec: Spec) -> list[Row]:
-    """Tabulate patterns x bits x KV bits x the longest context that fits the target.
-
-    Patterns that an engine stores alike share a row. `peak_bytes` is at the context of
-    the spec, `seconds` a token's there.
-    """
-    engine = engine_of(spec)
-    rows = []
-    for weights in engine.weights:
-        for bits in engine.kv_cache:
-            quantization = replace(spec.quantization, weights=weights, kv_cache=bits)
-            variants = {}
-            for pattern, ratio in PATTERNS.items():
-                sparsity = replace(spec.sparsity, pattern=pattern, ratio=ratio)
-                variants[pattern] = replace(
-                    spec, quantization=quantization, sparsity=sparsity
-                )
-            for skips in (False, True):
-                alike = [p for p, v in variants.items() if skips_zeros(v) == skips]
-                if alike:
-                    rows.append(_row(variants[alike[0]], tuple(alike)))
-    return rows
-
-
-def _row(spec: Spec, patterns: tuple[str, ...]) -> Row:
-    stage = serving(spec)
-    bits = spec.quantization
-    longest = next(iter(_longest(spec)), 0)
-    return Row(
-        patterns, bits.weights, bits.kv_cache, stage.peak_bytes, longest, stage.seconds
-    )
-
-
-def _longest(spec: Spec) -> Iterator[int]:
-    """Yield the longest context that fits, if any does."""
-    most = spec.model.max_position_embeddings
-    steps = [most, *_shorter(most)]
-
-    def fits(context: int) -> bool:
-        target = replace(spec.target, context=context)
-        return serving(replace(spec, target=target)).fits
-
-    place = _first(len(steps), lambda n: fits(steps[n]))
-    if place < len(steps):
-        yield steps[place]

@@ -3,6 +3,7 @@
 from leangen.generator.accounting import PUBLISHED, count, kv_cache, stored
 from leangen.generator.ledger import Item, largest
 from leangen.spec import Engine, Spec, engines
+from leangen.spec.defaults import engine_row
 from leangen.spec.spec import Model
 
 MIB = 2**20
@@ -17,7 +18,9 @@ PREFILL = "3 x intermediate + 4 x hidden: reproduces measured prefill peaks with
 
 def engine_of(spec: Spec) -> Engine:
     """The engine that serves, on its device."""
-    return engines()[f"{spec.serve.engine}-{spec.serve.device}"]
+    engine = engine_row(spec.serve.engine, spec.serve.device)
+    assert engine, "a rule refuses an engine where it does not run"
+    return engine
 
 
 def skips_zeros(spec: Spec) -> bool:
@@ -41,9 +44,10 @@ def serve(spec: Spec) -> tuple[str, tuple[Item, ...]]:
     runtime = engine.runtime_bytes
     if engine.device == "cpu" and spec.tokenizer.kind != "bytes":
         runtime += TOKENIZER
+    what = "libraries, workspaces"
     if engine.engine == "onnxruntime":
         runtime += 4 * target.context * model.head_dim
-    what = "libraries, workspaces, rotary tables"
+        what += ", rotary tables"
     held = [*weights, Item("runtime", runtime, what, engine.source)]
     step = min(engine.step or target.context, target.context)
     logits = 4 * model.vocab_size * target.batch
@@ -69,23 +73,15 @@ def evaluate(spec: Spec) -> tuple[str, tuple[Item, ...]]:
     """List what evaluate.py holds with a checkpoint: float32 in ONNX Runtime on the CPU."""
     counts, model = count(spec.model), spec.model
     engine = engines()["onnxruntime-cpu"]
-    tokens = min(CHUNK, spec.target.context)
-    tables = counts.embedding * 8
-    logits = 3 * tokens * model.vocab_size * 4
+    tokens, vocab_size = min(CHUNK, spec.target.context), model.vocab_size
+    formula = f"3 x {tokens} tokens x {vocab_size:,} x 32 bits"
     items = [
-        Item(
-            "weights", 4 * counts.matrices, f"{counts.matrices:,} x 32 bits", PUBLISHED
-        ),
-        Item("embeddings", tables, f"{counts.embedding:,} x 2 x 32 bits", PUBLISHED),
-        Item("norms", 4 * counts.small, f"{counts.small:,} x 32 bits", PUBLISHED),
+        _float32("weights", counts.matrices),
+        _float32("embeddings", 2 * counts.embedding),  # a tied head is packed apart
+        _float32("norms", counts.small),
         kv_cache(model, engine, 32, spec.target.context, 1),
         _activations(model, tokens, 4),
-        Item(
-            "logits",
-            logits,
-            f"3 x {tokens} tokens x {model.vocab_size:,} x 32 bits",
-            MEASURED,
-        ),
+        Item("logits", 12 * tokens * vocab_size, formula, MEASURED),
         Item("runtime", EVALUATE_RUNTIME, "Python, numpy, onnxruntime", MEASURED),
     ]
     return largest(("a checkpoint's logits", items))
@@ -101,28 +97,24 @@ def export(spec: Spec) -> tuple[str, tuple[Item, ...]]:
 
     A given checkpoint goes through matrix by matrix.
     """
-    counts = count(spec.model)
-    block = min(BLOCK, _largest_matrix(spec.model))
-    work = Item("activations", 12 * block, f"{block:,} weights x 12 bytes", MEASURED)
+    counts, matrix = count(spec.model), _largest_matrix(spec.model)
+    block = min(BLOCK, matrix)
+    size, formula = 12 * block, f"{block:,} weights x 12 bytes"
+    if spec.quantization.weights < 16:
+        size, formula = size + matrix, f"{formula}, {matrix:,} as integers"
+    work = Item("activations", size, formula, MEASURED)
     runtime = Item("runtime", EXPORT_RUNTIME, "Python, numpy, onnx", MEASURED)
     if spec.model.pretrained:
-        size, note = (
-            4 * counts.embedding,
-            f"{counts.embedding:,} x 32 bits: the largest",
-        )
-        return largest(("", [Item("weights", size, note, PUBLISHED), work, runtime]))
+        return largest(("", [_float32("weights", matrix), work, runtime]))
     items = [
-        Item(
-            "weights", 4 * counts.matrices, f"{counts.matrices:,} x 32 bits", PUBLISHED
-        ),
-        Item(
-            "embeddings",
-            4 * (counts.embedding + counts.head),
-            f"{counts.embedding + counts.head:,} x 32 bits",
-            PUBLISHED,
-        ),
-        Item("norms", 4 * counts.small, f"{counts.small:,} x 32 bits", PUBLISHED),
+        _float32("weights", counts.matrices),
+        _float32("embeddings", counts.embedding + counts.head),
+        _float32("norms", counts.small),
         work,
         runtime,
     ]
     return largest(("", items))
+
+
+def _float32(item: str, weights: int) -> Item:
+    return Item(item, 4 * weights, f"{weights:,} x 32 bits", PUBLISHED)

@@ -1,7 +1,7 @@
 """What a stage holds at its worst moment: items in bytes, and how long it takes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 # The order in which people read a ledger.
 ITEMS = (
@@ -39,7 +39,8 @@ class StagePlan:
 
     `device` is cpu or cuda: whose memory is counted. `seconds` is a range, None where
     nothing in the spec tells. `budget_bytes` is None for the host of a GPU, whose memory
-    no spec names. `decisions` are sentences.
+    no spec names. `constants` are what its template receives of the plan, `decisions`
+    the same in sentences.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class StagePlan:
     seconds: tuple[float, float] | None = None
     moment: str = ""
     decisions: tuple[str, ...] = ()
+    constants: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def peak_bytes(self) -> int:

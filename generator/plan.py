@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from leangen.generator import hosting, pruning, timing, training
+from leangen.generator import hosting, pruning, timing, training, training_memory
 from leangen.generator.accounting import count, kv_bytes_per_token, stored
 from leangen.generator.ledger import Item, StagePlan, arrange
 from leangen.generator.stages import Stage, checkpoints_of, select, stages_of
-from leangen.generator.training import Training
 from leangen.generator.warnings import warnings
 from leangen.spec import Spec
 
@@ -19,10 +18,7 @@ BPE_RUNTIME = 330 * 2**20  # the words of Python's library, from which a BPE is 
 
 @dataclass(frozen=True)
 class Plan:
-    """Figures of a model before anything runs; stages and decisions are by name.
-
-    `decisions` are what templates receive; the stages hold them as sentences.
-    """
+    """Figures of a model before anything runs; stages are by name."""
 
     name: str
     parameters: int
@@ -30,7 +26,6 @@ class Plan:
     exported_bytes: int
     kv_bytes_per_token: int
     stages: Mapping[str, StagePlan]
-    decisions: Mapping[str, Mapping[str, object]]
     warnings: tuple[str, ...]
 
     @property
@@ -46,11 +41,6 @@ def plan(spec: Spec) -> Plan:
     file = stored(
         spec.model, engine, quantization, hosting.skips_zeros(spec), loaded=False
     )
-    planned, decisions = {}, {}
-    for stage in stages_of(spec):
-        decisions[stage.name] = _decide(spec, stage)
-        if stage.runs:
-            planned[stage.name] = PLANNERS[stage.name](spec, stage)
     return Plan(
         name=spec.name,
         parameters=counts.total,
@@ -59,8 +49,7 @@ def plan(spec: Spec) -> Plan:
         kv_bytes_per_token=kv_bytes_per_token(
             spec.model, engine, quantization.kv_cache
         ),
-        stages=planned,
-        decisions=decisions,
+        stages={s.name: PLANNERS[s.name](spec, s) for s in stages_of(spec) if s.runs},
         warnings=tuple(warnings(spec)),
     )
 
@@ -82,6 +71,7 @@ def _stage(
     moment: str = "",
     seconds: tuple[float, float] | None = None,
     decisions: tuple[str, ...] = (),
+    constants: Mapping[str, object] | None = None,
 ) -> StagePlan:
     """Plan a stage on the target, with the target's budget.
 
@@ -101,6 +91,7 @@ def _stage(
         seconds,
         moment,
         decisions,
+        constants or {},
     )
 
 
@@ -118,7 +109,7 @@ def _plan_data(spec: Spec, stage: Stage) -> StagePlan:
 def _plan_training(spec: Spec, stage: Stage) -> StagePlan:
     view = select(spec, stage.fields)
     choice = training.decide(view)
-    moment, ledger = training.ledger(view, choice)
+    moment, ledger = training_memory.ledger(view, choice)
     hardware = spec.train.hardware
     return StagePlan(
         stage.name,
@@ -129,6 +120,7 @@ def _plan_training(spec: Spec, stage: Stage) -> StagePlan:
         timing.training_seconds(view, choice),
         moment,
         tuple(training.sentences(view, choice)),
+        {"device": hardware.kind, **vars(choice)},
     )
 
 
@@ -146,17 +138,24 @@ def _plan_pruning(spec: Spec, stage: Stage) -> StagePlan:
         timing.pruning_seconds(view),
         "",
         (sentence,) if spec.sparsity.method == "wanda" else (),
+        {"device": hardware.kind, "micro_batch": sequences},
     )
 
 
 def _plan_export(spec: Spec, stage: Stage) -> StagePlan:
     moment, ledger = hosting.export(spec)
-    return _stage("export", spec, "cpu", ledger, moment)
+    constants = {
+        "storage": STORAGE.get(spec.quantization.weights, "quantized"),
+        "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
+        "checkpoints": checkpoints_of(spec),
+    }
+    return _stage("export", spec, "cpu", ledger, moment, constants=constants)
 
 
 def _plan_evaluation(spec: Spec, stage: Stage) -> StagePlan:
     moment, ledger = hosting.evaluate(spec)
-    return _stage("evaluate", spec, "cpu", ledger, moment)
+    constants = {"checkpoints": checkpoints_of(spec)}
+    return _stage("evaluate", spec, "cpu", ledger, moment, constants=constants)
 
 
 PLANNERS: Mapping[str, Callable[[Spec, Stage], StagePlan]] = {
@@ -168,27 +167,3 @@ PLANNERS: Mapping[str, Callable[[Spec, Stage], StagePlan]] = {
     "evaluate": _plan_evaluation,
     "serve": lambda spec, _: serving(spec),
 }
-
-
-def _decide(spec: Spec, stage: Stage) -> dict[str, object]:
-    """Decide for a stage, by what it may see of the spec, and by which stages there are."""
-    if stage.name in ("train", "recover"):
-        view = select(spec, stage.fields)
-        choice: Training = training.decide(view)
-        decided = {
-            "device": spec.train.hardware.kind,
-            "micro_batch": choice.micro_batch,
-        }
-        return decided | {"checkpointing": choice.checkpointing}
-    if stage.name == "prune":
-        view = select(spec, stage.fields)
-        device = spec.train.hardware.kind
-        return {"device": device, "micro_batch": pruning.micro_batch(view)}
-    if stage.name == "export":
-        storage = STORAGE.get(spec.quantization.weights, "quantized")
-        level = ACCURACY_LEVEL[spec.quantization.arithmetic]
-        decided = {"storage": storage, "accuracy_level": level}
-        return decided | {"checkpoints": checkpoints_of(spec)}
-    if stage.name == "evaluate":
-        return {"checkpoints": checkpoints_of(spec)}
-    return {}

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 from leangen.generator.accounting import PUBLISHED, count, layer_parameters
 from leangen.generator.ledger import Item, arrange
-from leangen.generator.training import FITTED, runtime, sequence_length
+from leangen.generator.training import budget
+from leangen.generator.training_memory import FITTED, runtime, sequence_length
 from leangen.spec.spec import Model
 
 SEQUENCES = 128  # of calibration text, as in Wanda's paper
@@ -17,11 +18,8 @@ def micro_batch(view: SimpleNamespace) -> int:
     """Choose the most calibration sequences at once that help and fit."""
     device = view.train.hardware.kind
     most = max(1, MICRO_BATCH_TOKENS[device] // sequence_length(view))
-    budget = view.train.hardware.usable_bytes
-    if view.train.hardware == view.target.hardware:
-        budget = view.target.vram_budget
     sizes = [n for n in (64, 32, 16, 8, 4, 2, 1) if n <= most]
-    fits = (n for n in sizes if sum(i.bytes for i in ledger(view, n)) <= budget)
+    fits = (n for n in sizes if sum(i.bytes for i in ledger(view, n)) <= budget(view))
     return next(fits, 1)
 
 

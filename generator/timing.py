@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from leangen.generator.accounting import Counts, count, kv_bytes_per_token, stored
 from leangen.generator.hosting import engine_of, skips_zeros
 from leangen.generator.pruning import SEQUENCES
-from leangen.generator.training import Training, recovery, sequence_length
+from leangen.generator.training_memory import Training, recovery, sequence_length
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 

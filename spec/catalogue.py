@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from leangen.spec.errors import LeangenError
+from leangen.spec.rows import read_rows
 
 GIB = 1024**3
 CUSTOM = "custom"  # names what the section custom_hardware describes
@@ -52,9 +50,7 @@ class Hardware:
 @cache
 def catalogue() -> Mapping[str, Hardware]:
     """Read every row of hardware.yaml, by id, in the order of the file."""
-    text = (Path(__file__).parent / "hardware.yaml").read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    rows = yaml.load(text, Loader=loader)
+    rows = read_rows("hardware.yaml")
     return MappingProxyType({id: _hardware(id, row) for id, row in rows.items()})
 
 

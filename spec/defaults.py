@@ -21,6 +21,9 @@ from leangen.spec.spec import (
     Train,
 )
 
+LONGEST = (
+    2048  # tokens to train given weights on, at most: as Wanda and SparseGPT calibrate
+)
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 Values = Mapping[str, Any]

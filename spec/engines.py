@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from leangen.spec.rows import read_rows
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,7 @@ class Engine:
 @cache
 def engines() -> Mapping[str, Engine]:
     """Read every row of engines.yaml, by id, in the order of the file."""
-    text = (Path(__file__).parent / "engines.yaml").read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    rows = yaml.load(text, Loader=loader)
+    rows = read_rows("engines.yaml")
     return MappingProxyType({id: _engine(id, row) for id, row in rows.items()})
 
 

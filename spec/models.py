@@ -7,9 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from leangen.spec.errors import LeangenError
+from leangen.spec.rows import read_rows
 from leangen.spec.source import MAX_BYTES
 
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen3_moe")
@@ -30,9 +29,7 @@ Config = Mapping[str, Any]
 @cache
 def presets() -> Mapping[str, Config]:
     """Read every row of models.yaml, by name, in the order of the file."""
-    text = (Path(__file__).parent / "models.yaml").read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return MappingProxyType(yaml.load(text, Loader=loader))
+    return MappingProxyType(dict(read_rows("models.yaml")))
 
 
 def read_config(folder: Path) -> Config:

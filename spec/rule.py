@@ -32,3 +32,9 @@ def rule(*reads: str, written: str | tuple[str, ...] = ()) -> Callable[[Check], 
     """Make a rule of a check."""
     own = (written,) if isinstance(written, str) else written
     return lambda check: Rule(check, reads, own)
+
+
+def idle(field: str, beside: str, remedy: str) -> Problem:
+    """Say that a field does nothing beside another one."""
+    name = field.rpartition(".")[2]
+    return Problem(field, f"{name} does nothing with {beside}", suggestion=remedy)

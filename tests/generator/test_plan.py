@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leangen.generator.accounting import count, kv_bytes_per_token
-from leangen.generator.fit import suggestions, table
+from leangen.generator.fit import suggestions
+from leangen.generator.fit_table import table
 from leangen.generator.ledger import ITEMS
 from leangen.generator.plan import Plan, plan
 from leangen.spec import catalogue, engines, load, loads, vary
@@ -222,7 +223,7 @@ def test_a_smaller_budget_makes_smaller_micro_batches() -> None:
     sizes = []
     for budget in ("4GiB", "700MiB", "450MiB"):
         changed = text.replace("vram_budget: 2GiB", f"vram_budget: {budget}")
-        decided = plan(loads(changed)).decisions["train"]
+        decided = plan(loads(changed)).stages["train"].constants
         sizes.append((decided["micro_batch"], decided["checkpointing"]))
     assert sizes[0] == (16, False)
     assert sizes[1][0] < 16
@@ -231,8 +232,10 @@ def test_a_smaller_budget_makes_smaller_micro_batches() -> None:
 
 def test_layers_are_recomputed_where_nothing_else_fits() -> None:
     spec = page("llama-3.2-1b", target={"hardware": "h200", "context": 2048})
-    roomy = plan(spec).decisions["train"]
-    tight = plan(vary(spec, {"target.vram_budget": 40 * 2**30})).decisions["train"]
+    roomy = plan(spec).stages["train"].constants
+    tight = (
+        plan(vary(spec, {"target.vram_budget": 40 * 2**30})).stages["train"].constants
+    )
     assert (roomy["checkpointing"], tight["checkpointing"]) == (False, True)
 
 

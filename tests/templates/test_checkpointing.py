@@ -22,7 +22,7 @@ def deep(text: str, **target: int) -> str:
 
 
 def decisions(spec: Spec) -> dict[str, object]:
-    return dict(plan(spec).decisions["train"])
+    return dict(plan(spec).stages["train"].constants)
 
 
 def test_recomputed_layers_give_the_same_weights(pipeline, tmp_path, leangen) -> None:
