@@ -92,14 +92,14 @@ def plan(
     json: Json = False,
 ) -> Answer:
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
-    from leangen.generator.excess import excesses
-    from leangen.generator.facts import facts
-    from leangen.generator.fit import suggestions
-    from leangen.generator.fit_table import fit_table, table
-    from leangen.generator.markdown import markdown as as_markdown
-    from leangen.generator.measured import read_measured
     from leangen.generator.plan import plan as planned_of
-    from leangen.generator.present import text as as_text
+    from leangen.generator.plan.suggest import suggestions
+    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.report.as_json import facts
+    from leangen.generator.report.markdown import markdown as as_markdown
+    from leangen.generator.report.measured import read_measured
+    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
     loaded = load(spec)
@@ -127,9 +127,9 @@ def build(
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
-    from leangen.generator.describe import edited, facts, written
     from leangen.generator.disk import show, write
     from leangen.generator.project import open_projects
+    from leangen.generator.report.changes import edited, facts, written
 
     projects = open_projects(specs, out)
     refused = [finding for project in projects for finding in edited(project)]
@@ -144,8 +144,8 @@ def build(
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.describe import facts, status
     from leangen.generator.project import open_projects
+    from leangen.generator.report.changes import facts, status
 
     projects = open_projects(specs, out)
     differs = any(project.changes for project in projects)
@@ -156,9 +156,9 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 @app.command()
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
-    from leangen.generator.describe import facts, figures
     from leangen.generator.disk import show
     from leangen.generator.project import open_projects
+    from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
     for project in open_projects(specs, out):
@@ -182,7 +182,7 @@ def run(
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
     from leangen.generator.project import open_projects
-    from leangen.generator.run import prepare, run_jobs
+    from leangen.generator.run.run import prepare, run_jobs
 
     found = []
     prepared = [(p, prepare(p, first, last)) for p in open_projects(specs, out)]
@@ -197,7 +197,7 @@ def run(
 @app.command()
 def schema() -> Answer:
     """Print the JSON Schema of specs, for editors."""
-    from leangen.spec.schema import schema as described
+    from leangen.spec.check.schema import schema as described
 
     return Answer(json.dumps(described(), indent=2) + "\n")
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from leangen.generator.build import build
-from leangen.generator.buildable import not_yet
 from leangen.generator.disk import EDITED, Change, compare
-from leangen.generator.excess import excesses
-from leangen.generator.fit import suggestions
 from leangen.generator.plan import Plan, plan
+from leangen.generator.plan.suggest import suggestions
+from leangen.generator.render.build import build
+from leangen.generator.render.not_yet import not_yet
+from leangen.generator.report.over_budget import excesses
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
 
 

@@ -1,7 +1,7 @@
 """What a spec is: loading, its errors, its catalogues."""
 
-from leangen.spec.catalogue import Hardware, catalogue, hardware
-from leangen.spec.engines import Engine, engines
+from leangen.spec.catalogue.engines import Engine, engines
+from leangen.spec.catalogue.hardware import Hardware, hardware, machines
 from leangen.spec.errors import Diagnostic, LeangenError, as_json, render
 from leangen.spec.load import diagnostic_at, load, loads, vary
 from leangen.spec.spec import Spec
@@ -13,12 +13,12 @@ __all__ = [
     "LeangenError",
     "Spec",
     "as_json",
-    "catalogue",
     "diagnostic_at",
     "engines",
     "hardware",
     "load",
     "loads",
+    "machines",
     "render",
     "vary",
 ]

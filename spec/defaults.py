@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.catalogue import CUSTOM, Hardware, catalogue, custom
-from leangen.spec.engines import Engine, engines
-from leangen.spec.models import Config, presets, read_config, shape_of
+from leangen.spec.catalogue.engines import Engine, engines
+from leangen.spec.catalogue.hardware import CUSTOM, Hardware, custom, machines
+from leangen.spec.catalogue.models import Config, presets, read_config, shape_of
 from leangen.spec.spec import (
     Data,
     Gates,
@@ -57,7 +57,7 @@ def with_model(
 def machine(name: str, section: Values | None) -> Hardware | None:
     """Look hardware up by the name in a spec, None for a custom one without section."""
     if name != CUSTOM:
-        return catalogue()[name]
+        return machines()[name]
     return custom(section) if section is not None else None
 
 

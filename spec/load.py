@@ -5,16 +5,16 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.compose import parse
-from leangen.spec.consistency import contradictions, problems
+from leangen.spec.check.schema import schema
+from leangen.spec.check.validate import validate, without_echoes
+from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import config_of, spec_of, with_model
-from leangen.spec.document import Document, steps
 from leangen.spec.errors import Diagnostic, LeangenError
-from leangen.spec.schema import schema
-from leangen.spec.source import read_bytes
+from leangen.spec.rules.apply import contradictions, problems
 from leangen.spec.spec import Spec
-from leangen.spec.validate import validate, without_echoes
-from leangen.spec.values import fill, read
+from leangen.spec.text.document import Document, steps
+from leangen.spec.text.parse import parse
+from leangen.spec.text.source import read_bytes
 
 
 def load(path: Path) -> Spec:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 
-from leangen.spec.catalogue import Hardware, catalogue
-from leangen.spec.document import FieldPath, dotted
-from leangen.spec.engines import Engine, engines
-from leangen.spec.models import presets
-from leangen.spec.scalars import write_quantity
-from leangen.spec.schema import Schema, properties, schema, types
-from leangen.spec.wording import either, expected
+from leangen.spec.catalogue.engines import Engine, engines
+from leangen.spec.catalogue.hardware import Hardware, machines
+from leangen.spec.catalogue.models import presets
+from leangen.spec.check.schema import Schema, properties, schema, types
+from leangen.spec.check.wording import either, expected
+from leangen.spec.text.document import FieldPath, dotted
+from leangen.spec.text.scalars import write_quantity
 
 INTRODUCTION = """\
 # The spec
@@ -34,7 +34,7 @@ def markdown(spec: Schema) -> str:
     tables = "\n".join(_sections(spec, ()))
     introduction = INTRODUCTION.format(description=spec["description"])
     catalogues = "\n".join(
-        [_hardware(list(catalogue().values())), _models(), _engines()]
+        [_hardware(list(machines().values())), _models(), _engines()]
     )
     return f"{introduction}\n{tables}\n{catalogues}"
 

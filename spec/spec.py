@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leangen.spec.catalogue import Hardware
+from leangen.spec.catalogue.hardware import Hardware
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leangen.generator.build import build
+from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES, stages_of
 from leangen.spec import loads
 

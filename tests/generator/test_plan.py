@@ -12,14 +12,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leangen.generator.accounting import count, kv_bytes_per_token
-from leangen.generator.fit import suggestions
-from leangen.generator.fit_table import table
-from leangen.generator.ledger import ITEMS
 from leangen.generator.plan import Plan, plan
-from leangen.spec import catalogue, engines, load, loads, vary
+from leangen.generator.plan.accounting import count, kv_bytes_per_token
+from leangen.generator.plan.ledger import ITEMS
+from leangen.generator.plan.suggest import suggestions
+from leangen.generator.plan.table import table
+from leangen.spec import engines, load, loads, machines, vary
+from leangen.spec.catalogue.models import MODEL_TYPES, presets, shape_of
 from leangen.spec.defaults import with_model
-from leangen.spec.models import MODEL_TYPES, presets, shape_of
 from leangen.spec.spec import Model
 
 ROOT = Path(__file__).parents[2]
@@ -377,7 +377,7 @@ def one_step_less(spec: Any, path: str, value: Any) -> dict[str, Any] | None:
         return {path: value - (2**30 if value > 4 * 2**30 else 64 * 2**20)}
     if path == "target.hardware":
         rows = sorted(
-            (r for r in catalogue().values() if r.kind == spec.target.hardware.kind),
+            (r for r in machines().values() if r.kind == spec.target.hardware.kind),
             key=lambda row: row.usable_bytes,
         )
         more = [r for r in rows if r.usable_bytes > spec.target.hardware.usable_bytes]

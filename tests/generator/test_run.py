@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from leangen.cli import main
-from leangen.generator.jobs import jobs_of
-from leangen.generator.record import is_done
-from leangen.generator.run import execute
+from leangen.generator.run.jobs import jobs_of
+from leangen.generator.run.record import is_done
+from leangen.generator.run.run import execute
 from leangen.spec import load
 
 
@@ -170,7 +170,7 @@ def test_a_package_that_is_missing_is_named_with_the_remedy(
     monkeypatch.setattr(
         sys, "argv", ["leangen", "run", "spec.yaml", "--from", "export"]
     )
-    monkeypatch.setattr("leangen.generator.run.find_spec", lambda name: None)
+    monkeypatch.setattr("leangen.generator.run.run.find_spec", lambda name: None)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2

@@ -2,12 +2,12 @@
 
 import pytest
 
-from leangen.spec import LeangenError, catalogue, hardware
+from leangen.spec import LeangenError, hardware, machines
 
 GIB = 2**30
 
 
-@pytest.mark.parametrize("row", catalogue().values(), ids=lambda row: row.id)
+@pytest.mark.parametrize("row", machines().values(), ids=lambda row: row.id)
 def test_every_row_is_plausible(row) -> None:  # type: ignore[no-untyped-def]
     assert row.kind in {"cpu", "cuda"}
     assert GIB < row.usable_bytes < row.memory_bytes < 1024 * GIB
@@ -25,7 +25,7 @@ def test_units_are_bytes_and_operations() -> None:
 
 
 def test_bf16_needs_units_for_it() -> None:
-    without = {row.id for row in catalogue().values() if not row.has_bf16}
+    without = {row.id for row in machines().values() if not row.has_bf16}
     assert {"t4", "v100-16gb", "x86-2core", "raspberry-pi-5"} <= without
     assert hardware("a100-40gb").has_bf16
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leangen.spec import Diagnostic, LeangenError, as_json, load, loads, render
-from leangen.spec.rules import RULES
+from leangen.spec.rules.fields import RULES
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.yaml"))
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leangen.spec import LeangenError, Spec, as_json, loads
-from leangen.spec.schema import SCHEMA_FILE
+from leangen.spec.check.schema import SCHEMA_FILE
 
 DEMO = (SCHEMA_FILE.parent / "examples" / "demo.yaml").read_text(encoding="utf-8")
 PIECES = [

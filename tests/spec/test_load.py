@@ -9,14 +9,14 @@ import pytest
 from leangen.spec import (
     LeangenError,
     Spec,
-    catalogue,
     diagnostic_at,
     load,
     loads,
+    machines,
     render,
 )
 from leangen.spec import spec as dataclasses
-from leangen.spec.schema import SCHEMA_FILE, properties, schema
+from leangen.spec.check.schema import SCHEMA_FILE, properties, schema
 
 EXAMPLES = sorted((SCHEMA_FILE.parent / "examples").glob("*.yaml"))
 MINIMAL = """\
@@ -58,11 +58,11 @@ def test_defaults_come_from_the_schema() -> None:
 
 def test_defaults_that_depend_on_other_fields() -> None:
     spec = loads(MINIMAL)
-    assert spec.train.hardware == catalogue()["x86-2core"]
+    assert spec.train.hardware == machines()["x86-2core"]
     assert (spec.serve.device, spec.quantization.kv_cache) == ("cpu", 32)
     assert spec.model.num_key_value_heads == 4
     assert spec.model.head_dim == 16
-    assert spec.target.vram_budget == catalogue()["x86-2core"].usable_bytes
+    assert spec.target.vram_budget == machines()["x86-2core"].usable_bytes
     assert spec.tokenizer.vocab_size == 257
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from leangen.spec.document import dotted
+from leangen.spec.check.schema import fields, schema
+from leangen.spec.check.validate import validator
 from leangen.spec.reference import markdown
-from leangen.spec.scalars import UNITS
-from leangen.spec.schema import fields, schema
-from leangen.spec.validate import validator
+from leangen.spec.text.document import dotted
+from leangen.spec.text.scalars import UNITS
 
 FIELDS = {dotted(path): field for path, field in fields(schema())}
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"

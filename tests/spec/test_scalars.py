@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leangen.spec.scalars import (
+from leangen.spec.text.scalars import (
     UNITS,
     Scalar,
     mend_quantity,

@@ -1,0 +1,130 @@
+"""A plan as text for a terminal: a table a stage, with a bar for its budget."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from leangen.generator.plan import Plan
+from leangen.generator.plan.ledger import StagePlan
+from leangen.generator.plan.suggest import Suggestion
+from leangen.generator.report.measured import Measured
+from leangen.spec.text.scalars import write_quantity
+
+BAR = 32  # characters of a budget
+UNITS = {
+    "target.context": "context",
+    "target.vram_budget": "bytes",
+    "model.max_position_embeddings": "context",
+}
+
+
+def size(count: int) -> str:
+    """Write bytes for people, in the largest unit of which there is one."""
+    if count >= 2**30:
+        return f"{count / 2**30:.2f} GiB"
+    if count >= 2**20:
+        return f"{count / 2**20:.1f} MiB"
+    return f"{count / 2**10:.1f} KiB"
+
+
+def duration(seconds: tuple[float, float]) -> str:
+    """Write a range of seconds in one unit."""
+    units = (
+        (86400, "days"),
+        (3600, "h"),
+        (60, "min"),
+        (1, "s"),
+        (1e-3, "ms"),
+        (1e-6, "us"),
+    )
+    unit, name = next((u for u in units if seconds[1] >= 2 * u[0]), units[-1])
+    low, high = (value / unit for value in seconds)
+    digits = 0 if high >= 100 else 1
+    return f"{low:,.{digits}f} to {high:,.{digits}f} {name}"
+
+
+def text(
+    planned: Plan, found: Sequence[Suggestion], measured: Mapping[str, Measured]
+) -> str:
+    """Write a plan as tables: one a stage, with a bar for its budget."""
+    lines = [headline(planned)]
+    for stage in planned.stages.values():
+        lines += ["", *_stage_lines(stage, measured.get(stage.stage))]
+    if found:
+        lines += ["", "it would fit with", *map(_suggestion_line, found)]
+    if planned.warnings:
+        lines += ["", *(f"note: {warning}" for warning in planned.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def changed(change: Mapping[str, Any]) -> str:
+    """Spell a change as a spec would."""
+    return " and ".join(f"{path}: {_value(path, new)}" for path, new in change.items())
+
+
+def _value(path: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if path in UNITS and isinstance(value, int):
+        return write_quantity(UNITS[path], value)
+    return str(value)
+
+
+def _suggestion_line(found: Suggestion) -> str:
+    saved = f"-{size(found.saved_bytes)}" if found.saved_bytes > 0 else ""
+    peak = f"{found.stage} {size(found.peak_bytes)}"
+    return f"  {changed(found.change):<44} {peak:<20} {saved}".rstrip()
+
+
+def headline(planned: Plan) -> str:
+    parts = [f"{planned.name}: {planned.parameters:,} parameters"]
+    if planned.active_parameters != planned.parameters:
+        parts.append(f"{planned.active_parameters:,} of them active")
+    parts.append(f"weights {size(planned.exported_bytes)} as stored")
+    parts.append(f"KV cache {planned.kv_bytes_per_token:,} bytes a token")
+    return ", ".join(parts)
+
+
+def _stage_lines(stage: StagePlan, measured: Measured | None) -> Iterator[str]:
+    where = f"{stage.stage} on {stage.hardware}"
+    yield f"{where + side(stage):<40} {_bar(stage)} {_against(stage)}"
+    for item in stage.ledger:
+        yield f"  {item.item:<15} {size(item.bytes):>12}   {item.formula}"
+    yield f"  {'= peak':<15} {size(stage.peak_bytes):>12}   {stage.moment}".rstrip()
+    if measured:
+        then = measured.planned_bytes
+        changed_since = (
+            "" if then == stage.peak_bytes else f", {size(then)} when it ran"
+        )
+        yield (
+            f"  {'measured':<15} {size(measured.measured_bytes):>12}   "
+            f"planned {error(stage, measured)}{changed_since}"
+        )
+    if stage.seconds:
+        each = " a token, behind a full context" if stage.stage == "serve" else ""
+        yield f"  {'time':<15} {duration(stage.seconds)}{each}"
+    for sentence in stage.decisions:
+        yield f"  {'decided':<15} {sentence}"
+
+
+def side(stage: StagePlan) -> str:
+    """Say that a stage runs beside a GPU, in memory that is not its own."""
+    return " (host memory)" if stage.budget_bytes is None else ""
+
+
+def _against(stage: StagePlan) -> str:
+    if stage.budget_bytes is None:
+        return size(stage.peak_bytes)
+    verdict = "" if stage.fits else "  DOES NOT FIT"
+    return f"{size(stage.peak_bytes)} of {size(stage.budget_bytes)}{verdict}"
+
+
+def _bar(stage: StagePlan) -> str:
+    if not stage.budget_bytes:
+        return " " * (BAR + 2)
+    filled = min(BAR, -(-BAR * stage.peak_bytes // stage.budget_bytes))
+    return f"[{'#' * filled}{'.' * (BAR - filled)}]"
+
+
+def error(stage: StagePlan, measured: Measured) -> str:
+    """Tell how far the plan is from what was measured."""
+    return f"{stage.peak_bytes / measured.measured_bytes - 1:+.1%}"

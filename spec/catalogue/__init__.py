@@ -1,0 +1,1 @@
+"""What a spec may name: hardware, models, engines."""

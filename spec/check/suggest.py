@@ -1,0 +1,83 @@
+"""The nearest valid spelling of what a spec got wrong."""
+
+import re
+from difflib import get_close_matches
+
+from leangen.spec.check.schema import Schema, field_at, fields, properties, schema
+from leangen.spec.check.wording import figure
+from leangen.spec.text.document import FieldPath, Node, dotted
+from leangen.spec.text.scalars import mend_quantity, read_quantity, resolve
+
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+def value_for(node: Node, field: Schema) -> str:
+    """Guess what a value should have been, '' without a good guess."""
+    if isinstance(node.value, dict | list | None):
+        return ""
+    text = node.raw.strip()
+    if "x-quantity" in field:
+        return _quantity(text, field)
+    if field.get("type") == "boolean":
+        return _BOOLEANS.get(text.lower(), "")
+    number = resolve(text)
+    if isinstance(number, int | float) and "string" not in field.get("type", ()):
+        return _number(number, field)
+    return _text(text, field)
+
+
+def field_for(name: str, section: FieldPath) -> str:
+    """Guess which field an unknown name means: here, elsewhere, by another name."""
+    inside = properties(field_at(section))
+    alias = (known for known, field in inside.items() if name in _aliases(field))
+    elsewhere = (
+        dotted(path)
+        for path, field in sorted(fields(schema()), key=lambda item: len(item[0]))
+        if path[-1] == name or name in _aliases(field)
+    )
+    close = get_close_matches(name.lower().replace("-", "_"), inside, 1, 0.7)
+    return next(alias, "") or next(elsewhere, "") or next(iter(close), "")
+
+
+def _aliases(field: Schema) -> list[str]:
+    names: list[str] = field.get("x-aliases", [])
+    return names
+
+
+def _quantity(text: str, field: Schema) -> str:
+    """Mend the unit, or move into the range."""
+    kind = field["x-quantity"]
+    mended = mend_quantity(kind, text)
+    value = read_quantity(kind, mended)
+    if value is None:
+        return ""
+    nearest = min(max(value, field["minimum"]), field["maximum"])
+    return mended if value == nearest else figure(field, nearest)
+
+
+def _number(number: float, field: Schema) -> str:
+    """Give the nearest number that is allowed."""
+    if "enum" in field:
+        choices: list[float] = field["enum"]
+        return str(min(choices, key=lambda choice: abs(choice - number)))
+    if number < field.get("minimum", number):
+        return figure(field, field["minimum"])
+    if number > field.get("maximum", number):
+        return figure(field, field["maximum"])
+    inside = field.get("exclusiveMinimum", number - 1) < number
+    if not inside or number >= field.get("exclusiveMaximum", number + 1):
+        return ""
+    return figure(field, round(number) if field["type"] == "integer" else number)
+
+
+def _text(text: str, field: Schema) -> str:
+    """Give the nearest of the choices, or a spelling that the pattern takes."""
+    choices = field.get("x-suggest") or field.get("enum", [])
+    choices = [str(choice) for choice in choices] or field.get("then", {}).get("enum")
+    if choices:
+        longer = [choice for choice in choices if choice.startswith(text.lower())]
+        close = get_close_matches(text.lower(), choices, 1, 0.5)
+        return next(iter([*longer, *close]), "")
+    spelled = re.sub("[^a-z0-9]+", "-", text[:63].lower()).strip("-")
+    fits = "pattern" in field and re.fullmatch(field["pattern"], spelled)
+    return spelled if fits else ""

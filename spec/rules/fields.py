@@ -1,0 +1,124 @@
+"""What a schema cannot say: every rule between fields, each a small function."""
+
+from leangen.spec.defaults import LONGEST
+from leangen.spec.rules import origin, placement, widths
+from leangen.spec.rules.rule import Problem, idle, rule
+
+
+@rule("sparsity.pattern", "sparsity.ratio")
+def unstructured_has_a_ratio(pattern: str, ratio: float | None) -> Problem | None:
+    """Only `unstructured` leaves the share open."""
+    if pattern == "unstructured" and ratio is None:
+        remedy = "add the share of weights to remove, such as ratio: 0.5"
+        return _needs("sparsity.ratio", "pattern: unstructured", remedy)
+    if pattern != "unstructured" and ratio is not None:
+        remedy = "delete it, or write pattern: unstructured"
+        return idle("sparsity.ratio", f"pattern: {pattern}", remedy)
+    return None
+
+
+@rule("sparsity.pattern", written="sparsity.method")
+def dense_has_no_method(pattern: str, method: str | None) -> Problem | None:
+    """Nothing is scored where nothing becomes zero."""
+    return _only_if_sparse("sparsity.method", pattern, method)
+
+
+@rule("sparsity.pattern", written="sparsity.recover")
+def dense_has_no_recovery(pattern: str, recover: object) -> Problem | None:
+    """Nothing is recovered where nothing becomes zero."""
+    return _only_if_sparse("sparsity.recover", pattern, recover)
+
+
+@rule("data.source", "data.path")
+def text_has_a_path(source: str, path: list[str] | None) -> Problem | None:
+    """Files are named for `text`, and for nothing else."""
+    if source == "text" and path is None:
+        remedy = "add the files' names, such as path: corpus/*.txt"
+        return _needs("data.path", "source: text", remedy)
+    if source != "text" and path is not None:
+        remedy = "delete it, or write source: text"
+        return idle("data.path", f"source: {source}", remedy)
+    return None
+
+
+@rule("quantization.weights", written="quantization.group_size")
+def floats_have_no_groups(bits: int, group: int | None) -> Problem | None:
+    """Only integers have scales."""
+    return _only_if_integer("quantization.group_size", bits, group)
+
+
+@rule("quantization.weights", written="quantization.arithmetic")
+def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None:
+    """Only integers can be multiplied as integers."""
+    return _only_if_integer("quantization.arithmetic", bits, arithmetic)
+
+
+@rule(
+    "train.tokens",
+    "train.batch_size",
+    "model.max_position_embeddings",
+    "model.pretrained",
+)
+def training_has_a_batch(
+    tokens: int, batch: int, length: int, given: bool | None
+) -> Problem | None:
+    """An optimizer step takes a whole batch."""
+    return None if given else _a_batch("train.tokens", tokens, batch, length)
+
+
+@rule(
+    "sparsity.recover.tokens",
+    "train.batch_size",
+    "model.max_position_embeddings",
+    "model.pretrained",
+    "target.context",
+)
+def recovery_has_a_batch(
+    tokens: int | None, batch: int, positions: int, given: bool | None, context: int
+) -> Problem | None:
+    """Recovery takes the batches of training, those of given weights as long as the context."""
+    path = "sparsity.recover.tokens"
+    length = min(context, LONGEST) if given else positions
+    return None if tokens is None else _a_batch(path, tokens, batch, length)
+
+
+def _a_batch(field: str, tokens: int, batch: int, length: int) -> Problem | None:
+    least = batch * length
+    if tokens >= least:
+        return None
+    message = (
+        f"{tokens} tokens are less than one batch, {batch} sequences of {length} tokens"
+    )
+    return Problem(field, message, f"at least {least}", str(least))
+
+
+def _only_if_sparse(field: str, pattern: str, value: object) -> Problem | None:
+    if pattern != "dense" or value is None:
+        return None
+    return idle(field, "pattern: dense", "delete it, or write a pattern such as 2:4")
+
+
+def _only_if_integer(field: str, bits: int, value: object) -> Problem | None:
+    if bits < 16 or value is None:
+        return None
+    return idle(field, f"weights: {bits}", "delete it, or write weights: 8")
+
+
+def _needs(field: str, beside: str, remedy: str) -> Problem:
+    name = field.rpartition(".")[2]
+    return Problem(field, f"{beside} needs a {name}", suggestion=remedy)
+
+
+RULES = (
+    *widths.RULES,
+    *origin.RULES,
+    *placement.RULES,
+    unstructured_has_a_ratio,
+    dense_has_no_method,
+    dense_has_no_recovery,
+    text_has_a_path,
+    floats_have_no_groups,
+    floats_have_no_integers,
+    training_has_a_batch,
+    recovery_has_a_batch,
+)

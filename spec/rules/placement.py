@@ -1,0 +1,131 @@
+"""Rules on where a model is trained and served: hardware, and engines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from leangen.spec.catalogue.engines import Engine, engines
+from leangen.spec.catalogue.hardware import CUSTOM, machines
+from leangen.spec.check.wording import either
+from leangen.spec.defaults import engine_row, machine, serving_device
+from leangen.spec.rules.rule import Problem, rule
+from leangen.spec.text.scalars import write_quantity
+
+Section = Mapping[str, Any] | None
+
+SERVING = (
+    "serve.engine",
+    "serve.device",
+    "model.pretrained",
+    "target.hardware",
+    "custom_hardware",
+)
+
+
+@rule("train.precision", "train.hardware", "target.hardware", "custom_hardware")
+def bf16_has_units(
+    precision: str, trainer: str | None, target: str, section: Section
+) -> Problem | None:
+    """Arithmetic in bf16 needs hardware that has it."""
+    place = machine(trainer or target, section)
+    if precision != "bf16" or place is None or place.has_bf16:
+        return None
+    able = [row.id for row in machines().values() if row.has_bf16]
+    return Problem(
+        "train.precision",
+        f"{place.id} has no bf16 arithmetic",
+        f"float32, or a train.hardware such as {either(able[::7])}",
+        "float32",
+    )
+
+
+@rule("target.vram_budget", "target.hardware", "custom_hardware")
+def budget_fits_hardware(
+    budget: int | None, hardware: str, section: Section
+) -> Problem | None:
+    """A budget is a part of the memory that there is."""
+    place = machine(hardware, section)
+    if budget is None or place is None or budget <= place.memory_bytes:
+        return None
+    most = write_quantity("bytes", place.memory_bytes)
+    message = f"{write_quantity('bytes', budget)} is more than the memory of {hardware}"
+    return Problem("target.vram_budget", message, f"at most {most}", most)
+
+
+@rule("target.hardware", "train.hardware", "custom_hardware")
+def custom_is_described(
+    target: str, trainer: str | None, section: Section
+) -> Problem | None:
+    """The name custom and its section need each other."""
+    named = CUSTOM in (target, trainer)
+    if named and section is None:
+        remedy = "add it: kind, memory, bandwidth_gb_s and float32_tflops"
+        return Problem("custom_hardware", "is missing", suggestion=remedy)
+    if section is not None and not named:
+        remedy = "delete it, or write target.hardware: custom"
+        return Problem("custom_hardware", "nothing names it", suggestion=remedy)
+    return None
+
+
+@rule(*SERVING)
+def engine_runs_there(*serving: Any) -> Problem | None:
+    """An engine needs a device that it supports, and that the hardware has."""
+    engine, written, pretrained, hardware, section = serving
+    place = machine(hardware, section)
+    if place is None:
+        return None
+    device = serving_device(engine, written, pretrained, place.kind)
+    if device == "cuda" and place.kind == "cpu":
+        remedy = "write cpu, or name other hardware"
+        return Problem("serve.device", f"{hardware} has no GPU", suggestion=remedy)
+    if engine_row(engine, device) is None:
+        able = [row.engine for row in engines().values() if row.device == device]
+        return Problem(
+            "serve.engine", f"{engine} does not run on {device}", either(able), able[0]
+        )
+    return None
+
+
+@rule("quantization.weights", *SERVING)
+def engine_multiplies_bits(bits: int, *serving: Any) -> Problem | None:
+    """An engine needs kernels for the bits of the weights."""
+    row = _engine(*serving)
+    if row is None or bits in row.weights:
+        return None
+    return _not_of(row, "quantization.weights", f"{bits}-bit weights", row.weights)
+
+
+@rule("quantization.kv_cache", *SERVING)
+def engine_holds_bits(bits: int | None, *serving: Any) -> Problem | None:
+    """An engine holds keys and values in the bits that it has kernels for."""
+    row = _engine(*serving)
+    if row is None or bits is None or bits in row.kv_cache:
+        return None
+    return _not_of(row, "quantization.kv_cache", f"{bits}-bit cache", row.kv_cache)
+
+
+def _engine(
+    engine: str,
+    device: str | None,
+    pretrained: bool | None,
+    hardware: str,
+    section: Section,
+) -> Engine | None:
+    """Look up what serves, None where it does not run."""
+    place = machine(hardware, section)
+    kind = place.kind if place else "cpu"
+    return engine_row(engine, serving_device(engine, device, pretrained, kind))
+
+
+def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Problem:
+    message = f"{row.engine} on {row.device} has no {what}"
+    return Problem(field, message, either(list(map(str, able))), str(able[0]))
+
+
+RULES = (
+    bf16_has_units,
+    budget_fits_hardware,
+    custom_is_described,
+    engine_runs_there,
+    engine_multiplies_bits,
+    engine_holds_bits,
+)
