@@ -12,16 +12,15 @@ class Stage:
     """A generated file of the pipeline.
 
     fields: the parts of the spec that the stage sees; no other edit can touch it.
-    reads, writes: files under artifacts/; of those that it reads, the ones that an
-    earlier stage of the same spec writes are its inputs.
+    reads, writes: files under artifacts/. What is read depends on the spec: of it, the
+    files that an earlier stage writes are the stage's inputs.
     """
 
     name: str
     fields: tuple[str, ...]
-    reads: tuple[str, ...] = ()
+    reads: Callable[[Spec], tuple[str, ...]] = lambda spec: ()
     writes: tuple[str, ...] = ()
     present: Callable[[Spec], bool] = lambda spec: True
-    uses_model: bool = False
     runs: bool = True  # False: a module that other stages import
     serves: bool = False  # True: does not end by itself
 
@@ -36,6 +35,7 @@ def _checkpoint(name: str) -> tuple[str, str]:
 
 
 DENSE, SPARSE, RECOVERED = map(_checkpoint, ("dense", "sparse", "recovered"))
+TEXTS = {name: f"data/{name}.npy" for name in ("train", "val", "test", "ood")}
 GRAPHS = ("dense/model.onnx", "sparse/model.onnx", "recovered/model.onnx")
 EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
 MEMORY = (
@@ -56,57 +56,70 @@ def _has_text(spec: Spec) -> bool:
     return not spec.model.pretrained or spec.sparsity.pattern != "dense"
 
 
+def _read_by_pruning(spec: Spec) -> tuple[str, ...]:
+    """Magnitudes are the weights' own; whoever looks at activations needs text."""
+    calibration = () if spec.sparsity.method == "magnitude" else (TEXTS["train"],)
+    return *DENSE, *calibration
+
+
+def _read_by_recovery(spec: Spec) -> tuple[str, ...]:
+    recover = spec.sparsity.recover
+    teacher = DENSE if recover and recover.distill else ()
+    return *SPARSE, *teacher, TEXTS["train"], TEXTS["val"]
+
+
+def _read_by_evaluation(spec: Spec) -> tuple[str, ...]:
+    elsewhere = (TEXTS["ood"],) if spec.data.out_of_sample else ()
+    checkpoints = (*GRAPHS, *DENSE, *SPARSE, *RECOVERED)
+    return *EXPORTED, *checkpoints, TEXTS["val"], TEXTS["test"], *elsewhere
+
+
 STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data"),
-        writes=("tokenizer.json",)
-        + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "ood")),
+        writes=("tokenizer.json", *TEXTS.values()),
         present=_has_text,
     ),
     Stage("model", fields=("model", "tokenizer"), runs=False),
     Stage(
         "train",
         fields=(*MEMORY, "train"),
-        reads=("data/train.npy", "data/val.npy"),
+        reads=lambda spec: (TEXTS["train"], TEXTS["val"]),
         writes=DENSE,
         present=lambda spec: not spec.model.pretrained,
-        uses_model=True,
     ),
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
-        reads=(*DENSE, "data/train.npy"),
+        reads=_read_by_pruning,
         writes=SPARSE,
         present=lambda spec: spec.sparsity.pattern != "dense",
-        uses_model=True,
     ),
     Stage(
         "recover",
         fields=(*MEMORY, *RECOVERY),
-        reads=(*SPARSE, *DENSE, "data/train.npy", "data/val.npy"),
+        reads=_read_by_recovery,
         writes=RECOVERED,
         present=lambda spec: spec.sparsity.recover is not None,
-        uses_model=True,
     ),
     Stage(
         "export",
         fields=("quantization", "target.context"),
-        reads=(*DENSE, *SPARSE, *RECOVERED),
+        reads=lambda spec: (*DENSE, *SPARSE, *RECOVERED),
         writes=(*EXPORTED, *GRAPHS),
     ),
     Stage(
         "evaluate",
         fields=("target.context", "data.out_of_sample", "gates"),
-        reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
-        + ("data/val.npy", "data/test.npy", "data/ood.npy"),
+        reads=_read_by_evaluation,
         writes=("report.json", "report.md"),
         present=lambda spec: not spec.model.pretrained,
     ),
     Stage(
         "serve",
         fields=("tokenizer", "target.context", "serve"),
-        reads=(*EXPORTED, "tokenizer.json"),
+        reads=lambda spec: (*EXPORTED, "tokenizer.json"),
         serves=True,
     ),
 )
