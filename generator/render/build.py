@@ -29,7 +29,4 @@ def build(spec: Spec) -> dict[str, str]:
         else:
             module = render_module(stage.name, view, SimpleNamespace())
             files[stage.script] = module
-    for name, text in files.items():
-        if name.endswith(".py"):
-            compile(text, name, "exec")
     return files | {lock.NAME: lock.format_lock(files)}
