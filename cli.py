@@ -1,5 +1,6 @@
 """The `leangen` command: one thin function a verb."""
 
+import gc
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ app = typer.Typer(
 Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
 
@@ -223,6 +225,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
             stream.reconfigure(errors="backslashreplace")
+    gc.set_threshold(YOUNG)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -239,6 +242,7 @@ def main() -> None:
         sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
+    gc.freeze()  # the process ends: nothing is worth a last search for garbage
     sys.exit(answer.exit_code)
 
 
