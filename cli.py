@@ -19,7 +19,7 @@ FORMAT_VERSION = 1  # of the documents that --json prints
 NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -226,6 +226,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
             stream.reconfigure(errors="backslashreplace")
     gc.set_threshold(YOUNG)
+    if "_LEANGEN_COMPLETE" in os.environ:  # a shell waits for names to complete
+        sys.modules["rich"] = None  # type: ignore[assignment]  # typer would load it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
