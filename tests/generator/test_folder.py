@@ -126,7 +126,7 @@ def test_a_build_waits_and_then_names_the_folder(root, leangen) -> None:
         assert leangen("build", "old.yaml", cwd=root).returncode == 0  # nothing to do
         done = leangen("build", "new.yaml", cwd=root)
     assert done.returncode == 1
-    assert "another leangen is at work in generated/my-model" in done.stderr
+    assert "is at work in generated/my-model; wait for process" in done.stderr
     assert done.stderr.count("\n") == 1
     assert leangen("check", "old.yaml", cwd=root).returncode == 0
 
@@ -155,7 +155,8 @@ def test_a_killed_run_leaves_the_folder_to_its_script(root, leangen) -> None:
     try:
         done = leangen("build", "old.yaml", cwd=root)
         assert done.returncode == 1
-        assert "a script it started" in done.stderr
+        assert "another leangen, or a script that it left, is at work" in done.stderr
+        assert f"wait for process {child}, or stop it" in done.stderr
     finally:
         os.kill(child, 9)
     end = time.monotonic() + 30
