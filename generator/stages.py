@@ -13,7 +13,8 @@ class Stage:
 
     fields: the parts of the spec that the stage sees; no other edit can touch it.
     reads, writes: files under artifacts/; of those that it reads, the ones that an
-    earlier stage of the same spec writes are its inputs.
+    earlier stage of the same spec writes are its inputs. variant: which of the templates
+    in the stage's folder is rendered.
     """
 
     name: str
@@ -21,8 +22,8 @@ class Stage:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     present: Callable[[Spec], bool] = lambda spec: True
-    uses_model: bool = False
-    runs: bool = True  # False: a module that other stages import
+    variant: Callable[[Spec], str] = lambda spec: "script"
+    runs: bool = True  # False: a module that stages import
     serves: bool = False  # True: does not end by itself
 
     @property
@@ -51,27 +52,50 @@ PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.meth
 RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
 
 
+def _trains(spec: Spec) -> bool:
+    """Whether weights move: from scratch, or after pruning."""
+    return not spec.model.pretrained or spec.sparsity.recover is not None
+
+
+def _computes(spec: Spec) -> bool:
+    """Whether a stage needs torch."""
+    return _trains(spec) or spec.sparsity.pattern != "dense"
+
+
 def _has_text(spec: Spec) -> bool:
     """A checkpoint that is served as it is needs no text."""
     return not spec.model.pretrained or spec.sparsity.pattern != "dense"
 
 
 STAGES = (
+    Stage("artifacts", fields=(), runs=False),
     Stage(
         "data",
         fields=("tokenizer", "data"),
         writes=("tokenizer.json",)
-        + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "ood")),
+        + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "out_of_sample")),
         present=_has_text,
     ),
-    Stage("model", fields=("model", "tokenizer"), runs=False),
+    Stage("model", fields=("model", "tokenizer"), present=_computes, runs=False),
+    Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
+    Stage(
+        "training",
+        fields=(
+            "train.batch_size",
+            "train.weight_decay",
+            "train.seed",
+            "train.precision",
+            "train.hardware",
+        ),
+        present=_trains,
+        runs=False,
+    ),
     Stage(
         "train",
         fields=(*MEMORY, "train"),
         reads=("data/train.npy", "data/val.npy"),
         writes=DENSE,
         present=lambda spec: not spec.model.pretrained,
-        uses_model=True,
     ),
     Stage(
         "prune",
@@ -79,7 +103,7 @@ STAGES = (
         reads=(*DENSE, "data/train.npy"),
         writes=SPARSE,
         present=lambda spec: spec.sparsity.pattern != "dense",
-        uses_model=True,
+        variant=lambda spec: spec.sparsity.method,
     ),
     Stage(
         "recover",
@@ -87,7 +111,6 @@ STAGES = (
         reads=(*SPARSE, *DENSE, "data/train.npy", "data/val.npy"),
         writes=RECOVERED,
         present=lambda spec: spec.sparsity.recover is not None,
-        uses_model=True,
     ),
     Stage(
         "export",
@@ -95,17 +118,20 @@ STAGES = (
         reads=(*DENSE, *SPARSE, *RECOVERED),
         writes=(*EXPORTED, *GRAPHS),
     ),
+    Stage("decoder", fields=(), runs=False),
+    Stage("vocabulary", fields=("tokenizer",), runs=False),
     Stage(
         "evaluate",
-        fields=("target.context", "data.out_of_sample", "gates"),
+        fields=("data.out_of_sample", "gates"),
         reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
-        + ("data/val.npy", "data/test.npy", "data/ood.npy"),
+        + ("data/val.npy", "data/test.npy", "data/out_of_sample.npy"),
         writes=("report.json", "report.md"),
         present=lambda spec: not spec.model.pretrained,
     ),
+    Stage("api", fields=(), runs=False),
     Stage(
         "serve",
-        fields=("tokenizer", "target.context", "serve"),
+        fields=("tokenizer", "serve"),
         reads=(*EXPORTED, "tokenizer.json"),
         serves=True,
     ),
@@ -117,12 +143,16 @@ def stages_of(spec: Spec) -> list[Stage]:
     return [stage for stage in STAGES if stage.present(spec)]
 
 
-def checkpoints_of(spec: Spec) -> dict[str, str]:
-    """Name the checkpoints on the way to the exported model, and what writes them."""
-    writers = {file: s.script for s in stages_of(spec) for file in s.writes}
+def makers_of(spec: Spec) -> dict[str, str]:
+    """Name the script that makes each file under artifacts/."""
+    return {file: s.script for s in stages_of(spec) for file in s.made_in(spec)}
+
+
+def checkpoints_of(spec: Spec) -> tuple[str, ...]:
+    """Name the checkpoints on the way to the exported model, in order."""
+    made = makers_of(spec)
     folders = ("dense", "sparse", "recovered")
-    files = {folder: _checkpoint(folder)[0] for folder in folders}
-    return {folder: writers[file] for folder, file in files.items() if file in writers}
+    return tuple(folder for folder in folders if f"{folder}/config.json" in made)
 
 
 def select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:
