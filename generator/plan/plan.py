@@ -10,7 +10,7 @@ from leangen.generator.plan import train_memory as training_memory
 from leangen.generator.plan.accounting import count, kv_bytes_per_token, stored
 from leangen.generator.plan.ledger import Item, StagePlan, arrange
 from leangen.generator.plan.notes import warnings
-from leangen.generator.stages import Stage, checkpoints_of, select, stages_of
+from leangen.generator.stages import Stage, select, stages_of
 from leangen.spec import Spec
 
 STORAGE = {32: "float32", 16: "float16"}  # by bits; fewer are quantized
@@ -150,15 +150,13 @@ def _plan_export(spec: Spec, stage: Stage) -> StagePlan:
     constants = {
         "storage": STORAGE.get(spec.quantization.weights, "quantized"),
         "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
-        "checkpoints": checkpoints_of(spec),
     }
     return _stage("export", spec, "cpu", ledger, moment, constants=constants)
 
 
 def _plan_evaluation(spec: Spec, stage: Stage) -> StagePlan:
     moment, ledger = hosting.evaluate(spec)
-    constants = {"checkpoints": checkpoints_of(spec)}
-    return _stage("evaluate", spec, "cpu", ledger, moment, constants=constants)
+    return _stage("evaluate", spec, "cpu", ledger, moment)
 
 
 PLANNERS: Mapping[str, Callable[[Spec, Stage], StagePlan]] = {
