@@ -37,7 +37,25 @@ def parse(content: str | bytes, file: str) -> Document:
     try:
         return composer.document()
     except yaml.MarkedYAMLError as error:
+        _refuse_depth(source, error.problem_mark)
         raise LeangenError([*composer.problems, _syntax(source, error)]) from error
+
+
+def _refuse_depth(source: Source, mark: yaml.Mark | None) -> None:
+    """Raise our own error where the text before a mark is too deep for a spec.
+
+    Parsers read ahead, and some have a limit of their own: they stop at the thousandth
+    level before the seventeenth is seen here.
+    """
+    before = source.text[: mark.index] if mark else ""
+    composer = _Composer(source, _events(before))
+    try:
+        composer.document()
+    except (yaml.MarkedYAMLError, StopIteration):
+        return
+    except LeangenError as error:
+        if error.diagnostics[-1].code == "too-deep":
+            raise
 
 
 def _events(text: str) -> Iterator[yaml.Event]:

@@ -247,3 +247,28 @@ def test_deep_aliases_are_as_deep_as_what_they_repeat() -> None:
     found = outcome(deep)
     assert isinstance(found, LeangenError)
     assert "levels deep" in str(found)
+
+
+@pytest.mark.parametrize("parser", ["libyaml", "pure Python"])
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("[" * 10_000, (1, 18)),
+        ("é: " + "[" * 1_200, (1, 20)),
+        ("a: 1\r\nb: " + "[" * 1_001 + "]" * 1_001, (2, 20)),
+        ("{a: " * 10_000, (1, 66)),
+        ("- " * 10_000, (1, 35)),
+        ("".join(" " * depth + "a:\n" for depth in range(1_100)), (17, 17)),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_depth_is_our_error_whatever_the_parser_says(
+    content: str, place: tuple[int, int], parser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if parser == "pure Python":
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    found = outcome(content)
+    assert isinstance(found, LeangenError)
+    (deep,) = found.diagnostics
+    assert (deep.code, deep.message) == ("too-deep", "more than 16 levels deep")
+    assert (deep.line, deep.column) == place
