@@ -93,7 +93,6 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
     engine = engine_row(serve["engine"], device)
     assert engine, "a rule refuses an engine where it does not run"
     model, tokenizer = _model(filled, written)
-    budget = min(target.get("vram_budget", serving.usable_bytes), serving.usable_bytes)
     data = filled["data"]
     return Spec(
         name=filled["name"],
@@ -109,11 +108,24 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
         ),
-        target=Target(**target | {"hardware": serving, "vram_budget": budget}),
+        target=_target(target, serving),
         serve=Serve(**serve | {"device": device}),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
+        engine=engine,
         written=written,
         config=config,
+    )
+
+
+def _target(values: Values, hardware: Hardware) -> Target:
+    """Build the target; a budget is at most what the driver and the system leave."""
+    usable = hardware.usable_bytes
+    return Target(
+        hardware=hardware,
+        vram_budget=min(values.get("vram_budget", usable), usable),
+        budget_given="vram_budget" in values,
+        context=values["context"],
+        batch=values["batch"],
     )
 
 

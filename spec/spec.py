@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from leangen.spec.catalogue.engines import Engine
 from leangen.spec.catalogue.hardware import Hardware
 
 
@@ -111,10 +112,14 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences."""
+    """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences.
+
+    `budget_given`: whether the author wrote the budget, or it is all that is usable.
+    """
 
     hardware: Hardware
     vram_budget: int
+    budget_given: bool
     context: int
     batch: int
 
@@ -140,8 +145,8 @@ class Gates:
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
-    `written` is what the page itself says, `config` what its checkpoint says: variants
-    are made from them.
+    `engine` is the row of the catalogue that `serve` names. `written` is what the page
+    itself says, `config` what its checkpoint says: variants are made from them.
     """
 
     name: str
@@ -154,5 +159,6 @@ class Spec:
     target: Target
     serve: Serve
     gates: Gates
+    engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
