@@ -48,7 +48,16 @@ MEMORY = (
     "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
-RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
+RECOVERY = (
+    "train.weight_decay",
+    "train.beta1",
+    "train.beta2",
+    "train.warmup",
+    "train.max_grad_norm",
+    "train.save_minutes",
+    "train.seed",
+    "sparsity.recover",
+)
 
 
 def _has_text(spec: Spec) -> bool:

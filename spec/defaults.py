@@ -101,6 +101,7 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         data=Data(
             source=data["source"],
             path=tuple(data.get("path", ())),
+            field=data["field"],
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
         train=Train(**filled["train"] | {"hardware": training}),

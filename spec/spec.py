@@ -53,21 +53,30 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Data:
-    """Sources of text; path and out_of_sample are globs."""
+    """Sources of text; path and out_of_sample are globs.
+
+    `field`: where an object of a file of JSON lines holds its text.
+    """
 
     source: str
     path: tuple[str, ...]
+    field: str
     out_of_sample: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Train:
-    """Training from scratch; batch_size counts sequences."""
+    """Training from scratch; batch_size counts sequences, warmup is a share of the steps."""
 
     tokens: int
     batch_size: int
     learning_rate: float
     weight_decay: float
+    beta1: float
+    beta2: float
+    warmup: float
+    max_grad_norm: float
+    save_minutes: float
     precision: str
     hardware: Hardware
     seed: int
