@@ -9,7 +9,7 @@ from leangen.spec.check.schema import schema
 from leangen.spec.check.validate import validate, without_echoes
 from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import config_of, spec_of, with_model
-from leangen.spec.errors import Diagnostic, LeangenError
+from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.rules.apply import contradictions, problems
 from leangen.spec.spec import Spec
 from leangen.spec.text.document import Document, steps
@@ -44,7 +44,7 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
         doubtful = ["model"]  # its shape is not known
     wrong |= contradictions(document, filled, wrong, doubtful)
     if wrong:
-        raise LeangenError(sorted(without_echoes(wrong), key=_order))
+        raise LeangenError(bounded(sorted(without_echoes(wrong), key=_order)))
     return spec_of(filled, values, config)
 
 

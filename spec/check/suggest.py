@@ -3,7 +3,14 @@
 import re
 from difflib import get_close_matches
 
-from leangen.spec.check.schema import Schema, field_at, fields, properties, schema
+from leangen.spec.check.schema import (
+    Schema,
+    field_at,
+    fields,
+    properties,
+    schema,
+    types,
+)
 from leangen.spec.check.wording import figure
 from leangen.spec.text.document import FieldPath, Node, dotted
 from leangen.spec.text.scalars import mend_quantity, read_quantity, resolve
@@ -21,7 +28,7 @@ def value_for(node: Node, field: Schema) -> str:
     if field.get("type") == "boolean":
         return _BOOLEANS.get(text.lower(), "")
     number = resolve(text)
-    if isinstance(number, int | float) and "string" not in field.get("type", ()):
+    if isinstance(number, int | float) and {"integer", "number"} & {*types(field)}:
         return _number(number, field)
     return _text(text, field)
 

@@ -1,7 +1,7 @@
 """What a schema cannot say: every rule between fields, each a small function."""
 
 from leangen.spec.check.wording import either
-from leangen.spec.defaults import LONGEST
+from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
 from leangen.spec.rules import origin, placement, widths
 from leangen.spec.rules.rule import Problem, idle, rule
 
@@ -51,6 +51,18 @@ def only_json_lines_have_a_field(source: str, field: str | None) -> Problem | No
     if source == "jsonl" or field is None:
         return None
     return idle("data.field", f"source: {source}", "delete it, or write source: jsonl")
+
+
+@rule("data.path")
+def texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.path", globs)
+
+
+@rule("data.out_of_sample")
+def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.out_of_sample", globs)
 
 
 @rule("quantization.weights", written="quantization.group_size")
@@ -104,6 +116,14 @@ def _a_batch(field: str, tokens: int, batch: int, length: int) -> Problem | None
     return Problem(field, message, f"at least {least}", str(least))
 
 
+def _at_home(field: str, globs: list[str] | None) -> Problem | None:
+    """Find the first glob that starts with ~, which glob takes literally."""
+    for number, glob in enumerate(globs or []):
+        if glob.startswith(HOME):
+            return Problem(f"{field}[{number}]", NO_HOME, suggestion=WHOLE_PATH)
+    return None
+
+
 def _only_if_sparse(field: str, pattern: str, value: object) -> Problem | None:
     if pattern != "dense" or value is None:
         return None
@@ -130,6 +150,8 @@ RULES = (
     dense_has_no_recovery,
     text_has_a_path,
     only_json_lines_have_a_field,
+    texts_are_at_no_home,
+    other_texts_are_at_no_home,
     floats_have_no_groups,
     floats_have_no_integers,
     training_has_a_batch,
