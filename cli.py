@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -200,6 +200,21 @@ def schema() -> Answer:
     from leangen.spec.check.schema import schema as described
 
     return Answer(json.dumps(described(), indent=2) + "\n")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        Literal["hardware", "models", "engines", "fields"],
+        typer.Argument(help="What to list."),
+    ],
+    json: Json = False,
+) -> Answer:
+    """List what a spec may name, or every field with its range and default."""
+    from leangen.spec.listing import listing
+
+    text, rows = listing(what)
+    return Answer(text, document={what: rows})
 
 
 def main() -> None:
