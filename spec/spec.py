@@ -6,6 +6,7 @@ from typing import Any
 
 from leangen.spec.catalogue.engines import Engine
 from leangen.spec.catalogue.hardware import Hardware
+from leangen.spec.text.document import Document
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Spec:
 
     `engine` is the row of the catalogue that `serve` names. `written` is what the page
     itself says, `config` what its checkpoint says: variants are made from them.
+    `document` knows where each field stands: a file may be a pipe, read once.
     """
 
     name: str
@@ -171,3 +173,4 @@ class Spec:
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    document: Document | None = field(default=None, compare=False, repr=False)
