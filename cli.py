@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
+INPUT = "in YAML; - reads standard input."
+Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 GENERATED = Path("generated")
@@ -78,7 +79,7 @@ def init(
 
 @app.command()
 def plan(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
     out: Out = GENERATED,
     fit: Annotated[
         bool, typer.Option("--fit", help="Tabulate what fits: patterns, bits, context.")
@@ -113,7 +114,7 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(spec, planned, found)
+    wrong = excesses(loaded, planned, found)
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -216,6 +217,21 @@ def schema() -> Answer:
     from leangen.spec.check.schema import schema as described
 
     return Answer(json.dumps(described(), indent=2) + "\n")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        Literal["hardware", "models", "engines", "fields"],
+        typer.Argument(help="What to list."),
+    ],
+    json: Json = False,
+) -> Answer:
+    """List what a spec may name, or every field with its range and default."""
+    from leangen.spec.listing import listing
+
+    text, rows = listing(what)
+    return Answer(text, document={what: rows})
 
 
 def main() -> None:

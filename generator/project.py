@@ -43,7 +43,9 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
             continue
         if project.folder in projects:
             reason = f"another spec is named {project.spec.name}, too"
-            diagnostics.append(diagnostic_at(file, "name", "duplicate-name", reason))
+            diagnostics.append(
+                diagnostic_at(project.spec, "name", "duplicate-name", reason)
+            )
         projects[project.folder] = project
     if diagnostics:
         raise LeangenError(diagnostics)
@@ -52,12 +54,12 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
 
 def _open(file: Path, out: Path) -> Project:
     spec = load(file)
-    missing = [_missing(file, *line) for line in not_yet(spec)]
+    missing = [_missing(spec, *line) for line in not_yet(spec)]
     if missing:
         raise LeangenError(missing)
     planned = plan(spec)
     if not planned.fits:
-        raise LeangenError(excesses(file, planned, suggestions(spec, planned)))
+        raise LeangenError(excesses(spec, planned, suggestions(spec, planned)))
     return _beside_disk(spec, planned, out / spec.name, build(spec))
 
 
@@ -96,10 +98,10 @@ def write_project(project: Project, force: bool) -> Project:
     return now
 
 
-def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
+def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
     """Say that something can be planned, and not be built yet."""
     message = (
         f"{what} can be planned and not be built yet: that follows in a later version"
     )
     remedy = f"see leangen plan; built can be {instead}"
-    return diagnostic_at(file, field, "not-yet", message, remedy)
+    return diagnostic_at(spec, field, "not-yet", message, remedy)

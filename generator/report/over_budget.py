@@ -1,23 +1,22 @@
 """The error of a spec that does not fit: the arithmetic, and what would make it fit."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from leangen.generator.plan import Plan
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.terminal import changed, size
-from leangen.spec import Diagnostic, diagnostic_at
+from leangen.spec import Diagnostic, Spec, diagnostic_at
 
 
 def excesses(
-    file: Path, planned: Plan, found: Sequence[Suggestion]
+    spec: Spec, planned: Plan, found: Sequence[Suggestion]
 ) -> list[Diagnostic]:
     """Point at the budget of each stage that is over it; raises nothing."""
     failing = [stage for stage in planned.stages.values() if not stage.fits]
     return [
         diagnostic_at(
-            file,
+            spec,
             _place(planned, stage),
             "over-budget",
             _arithmetic(stage),

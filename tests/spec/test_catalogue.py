@@ -3,6 +3,9 @@
 import pytest
 
 from leangen.spec import LeangenError, hardware, machines
+from leangen.spec.catalogue.engines import engine_names
+from leangen.spec.catalogue.models import presets
+from leangen.spec.check.wording import EXAMPLES
 
 GIB = 2**30
 
@@ -30,8 +33,14 @@ def test_bf16_needs_units_for_it() -> None:
     assert hardware("a100-40gb").has_bf16
 
 
-def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(LeangenError, match="x86-2core"):
+def test_what_errors_name_is_in_the_catalogues() -> None:
+    assert set(EXAMPLES["hardware"]) <= set(machines())
+    assert set(EXAMPLES["models"]) <= set(presets())
+    assert set(EXAMPLES["engines"]) <= set(engine_names())
+
+
+def test_an_unknown_name_is_an_error_that_says_where_the_known_are() -> None:
+    with pytest.raises(LeangenError, match="leangen list hardware"):
         hardware("x86")
 
 
