@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from leangen.generator import lock
 from leangen.generator.plan import plan
 from leangen.generator.render import plan_json
-from leangen.generator.render.script import render_module, render_script
+from leangen.generator.render.script import TORCH_FILE, render_module, render_script
 from leangen.generator.stages import select, stages_of
 from leangen.spec import Spec
 
@@ -26,6 +26,8 @@ def build(spec: Spec) -> dict[str, str]:
             script = render_script(stage.name, view, decisions, module)
             files[stage.script] = script.code
             files[f"requirements-{stage.name}.txt"] = script.requirements
+            if script.torch:
+                files[TORCH_FILE] = script.torch
         else:
             module = render_module(stage.name, view, SimpleNamespace())
             files[stage.script] = module

@@ -17,14 +17,26 @@ from leangen.generator.render.literals import bare, literal
 TEMPLATES = Path(__file__).parents[2] / "templates"
 PYTHON = ">=3.11"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
+TORCH_FILE = "requirements-torch.txt"
+TORCH_FIRST = f"# torch without CUDA: {TORCH_FILE} first"
+TORCH_ALONE = f"""\
+# torch without CUDA, which PyPI lacks for Linux: before all else, and alone, since an
+# index beside PyPI may serve no other package:
+#     pip install --no-deps -r {TORCH_FILE}
+--index-url {CPU_INDEX}
+"""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A stage's script, and what `pip install -r` takes for it."""
+    """A stage's script, and what `pip install -r` takes for it.
+
+    torch: what pip takes before that, where torch comes from an index of its own.
+    """
 
     code: str
     requirements: str
+    torch: str = ""
 
 
 @cache
@@ -62,12 +74,15 @@ def render_script(
     code = render_module(name, view, decisions)
     pins = _pins(code, module)
     on_cpu = getattr(decisions, "device", "") == "cpu"
-    index = CPU_INDEX if on_cpu and any(p.startswith("torch==") for p in pins) else ""
-    options = [f"--extra-index-url {index}"] if index else []
-    return Script(
-        code=_below_docstring(code, _metadata(pins, index)),
-        requirements="".join(f"{line}\n" for line in options + pins),
-    )
+    torch = [pin for pin in pins if pin.startswith("torch==") and on_cpu]
+    code = _below_docstring(code, _metadata(pins, CPU_INDEX if torch else ""))
+    if not torch:
+        return Script(code, _lines(pins))
+    return Script(code, _lines([TORCH_FIRST, *pins]), TORCH_ALONE + _lines(torch))
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _pins(code: str, module: str) -> list[str]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from leangen.generator.project import Project
+from leangen.generator.render.script import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
 from leangen.generator.run.record import hashes_of, is_done, note
 from leangen.spec import LeangenError
@@ -39,9 +40,14 @@ def _refuse_missing_packages(jobs: list[Job], always: str | None) -> None:
     missing = sorted({name for names in needs.values() for name in names})
     if missing:
         files = [f"-r {job.folder}/requirements-{job.stage.name}.txt" for job in needs]
+        torch = next(iter(needs)).folder / TORCH_FILE
+        if "torch" in missing and torch.exists():
+            first = f"pip install --no-deps -r {torch} && "
+        else:
+            first = ""
         raise LeangenError.of(
             f"this Python has no {', '.join(missing)}",
-            remedy=f"pip install {' '.join(files)}",
+            remedy=f"{first}pip install {' '.join(files)}",
             code="missing-package",
         )
 

@@ -305,6 +305,7 @@ def test_each_stage_needs_only_what_it_imports() -> None:
         if name.startswith("requirements-")
     }
     assert needs == {
+        "torch": {"torch"},  # its index, which serves nothing else
         "data": {"numpy", "tokenizers"},
         "train": {"numpy", "safetensors", "torch"},
         "prune": {"numpy", "safetensors", "torch"},
@@ -312,3 +313,14 @@ def test_each_stage_needs_only_what_it_imports() -> None:
         "evaluate": {"numpy", "onnxruntime"},
         "serve": {"numpy", "onnxruntime", "tokenizers", "waitress"},
     }
+
+
+def test_an_index_beside_pypi_is_asked_for_torch_alone() -> None:
+    files = render(page(sparsity={"pattern": "2:4"}))
+    for name, text in files.items():
+        options = [line for line in text.splitlines() if line.startswith("--")]
+        if name.startswith("requirements-") and options:
+            (torch,) = (line for line in text.splitlines() if "==" in line)
+            assert (name, len(options)) == ("requirements-torch.txt", 1)
+            assert torch.startswith("torch==")
+    assert "--index-url" in files["requirements-torch.txt"]

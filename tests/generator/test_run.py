@@ -180,6 +180,18 @@ def test_a_package_that_is_missing_is_named_with_the_remedy(
     assert "requirements-evaluate.txt" not in errors  # it would be skipped
 
 
+def test_torch_is_named_with_its_own_index_first(root, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(root)
+    arguments = ["leangen", "run", "spec.yaml", "--from", "train", "--until", "train"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr("leangen.generator.run.run.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main()
+    folder = "generated/tiny/requirements"
+    remedy = f"pip install --no-deps -r {folder}-torch.txt && pip install -r {folder}-"
+    assert remedy + "train.txt" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stage", ["data", "train", "prune", "export", "evaluate"])
 def test_a_full_disk_is_one_line_and_loses_nothing(root, stage) -> None:
     folder = root / "generated" / "tiny"
