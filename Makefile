@@ -51,16 +51,16 @@ test-newest:
 
 # The newest versions that pyproject.toml and templates/requirements.txt allow, for every platform and Python, with
 # their hashes. torch's CPU wheels are looked up where its pin has moved.
-COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --only-binary :all: \
+COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --only-binary :all: \
   --custom-compile-command "make lock"
 TORCH = $(shell grep ^torch== templates/requirements.txt)
-CUDA = $(shell grep -oE '^(cuda|nvidia|triton)[a-z0-9-]*' templates/requirements.lock)
 
-lock: .venv/installed
-	$(PIP) 'uv>=0.13,<0.14'
+lock:
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install -q 'uv>=0.13,<0.14'
 	$(COMPILE) templates/requirements.txt -o templates/requirements.lock
 	$(COMPILE) pyproject.toml --extra test templates/requirements.txt -c templates/requirements.lock \
-	  $(patsubst %,--no-emit-package %,torch $(CUDA)) -o requirements.lock
+	  $$(grep -oE '^(torch|cuda|nvidia|triton)[a-z0-9-]*' templates/requirements.lock | sed 's/^/--no-emit-package /') \
+	  -o requirements.lock
 	grep -oE '^(pytest|hypothesis|setuptools)==[^ ]+' requirements.lock \
 	  | $(COMPILE) --resolution lowest-direct pyproject.toml - -o lowest.lock
 	grep -q '^$(TORCH)+cpu ' templates/torch-cpu.lock || echo '$(TORCH)' \
