@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES, stages_of
 from leangen.spec import loads
+
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "spec" / "examples").glob("*.yaml"))
@@ -78,12 +81,14 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_committed_scripts_are_what_their_spec_says(example: Path, leangen) -> None:
+def test_committed_scripts_are_what_their_spec_says(
+    example: Path, leangen: Leangen
+) -> None:
     done = leangen("check", example, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-OPTIONS = {
+OPTIONS: dict[str, list[Any]] = {
     "tokenizer": ["bytes", {"bpe": 512}],
     "data": [{}, {"source": "text", "path": "a*"}, {"out_of_sample": ["b", "c/*"]}],
     "model__tie_word_embeddings": [False, True],
@@ -171,7 +176,9 @@ def pages(draw: st.DrawFn) -> Page:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=pages())
-def test_any_valid_spec_renders_to_clean_scripts(made: Page, tmp_path_factory) -> None:
+def test_any_valid_spec_renders_to_clean_scripts(
+    made: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("any") / "example"
     files = render(made)
     write(folder, files)
@@ -206,7 +213,9 @@ def test_a_hostile_string_is_a_constant_or_an_error(text: str) -> None:
     assert values["TEXT"] == [text]
 
 
-def test_the_same_spec_gives_the_same_bytes_anywhere(tmp_path: Path, leangen) -> None:
+def test_the_same_spec_gives_the_same_bytes_anywhere(
+    tmp_path: Path, leangen: Leangen
+) -> None:
     built = []
     for seed in ("0", "1", "4242"):
         folder = tmp_path / seed
