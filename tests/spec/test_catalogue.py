@@ -4,6 +4,7 @@ import pytest
 
 from leangen.spec import LeangenError, hardware, machines
 from leangen.spec.catalogue.engines import engine_names
+from leangen.spec.catalogue.hardware import Hardware
 from leangen.spec.catalogue.models import presets
 from leangen.spec.check.wording import EXAMPLES
 
@@ -11,7 +12,7 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize("row", machines().values(), ids=lambda row: row.id)
-def test_every_row_is_plausible(row) -> None:  # type: ignore[no-untyped-def]
+def test_every_row_is_plausible(row: Hardware) -> None:
     assert row.kind in {"cpu", "cuda"}
     assert GIB < row.usable_bytes < row.memory_bytes < 1024 * GIB
     assert 1e10 < row.bandwidth < 1e13

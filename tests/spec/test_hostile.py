@@ -240,9 +240,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     ids=lambda content: content[:12],
 )
 def test_bombs_are_refused_in_a_moment(content: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()  # of this process alone, however busy the machine is
     assert isinstance(outcome(content), LeangenError)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_thousands_of_findings_are_a_list_that_ends() -> None:

@@ -18,6 +18,7 @@ from leangen.spec import (
     vary,
 )
 from leangen.spec import spec as dataclasses
+from leangen.spec.catalogue.hardware import Hardware
 from leangen.spec.check.schema import SCHEMA_FILE, properties, schema
 
 EXAMPLES = sorted((SCHEMA_FILE.parent / "examples").glob("*.yaml"))
@@ -161,7 +162,7 @@ def assert_mirrors(kind: Any, section: Any) -> None:
     if kind is dataclasses.Model:  # config.json says more than a spec can
         assert names > set(properties(section))
         return
-    if kind is dataclasses.Hardware:  # which the spec names
+    if kind is Hardware:  # which the spec names
         return
     assert names == set(properties(section))
     for name, hint in get_type_hints(kind).items():
