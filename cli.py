@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -70,6 +68,8 @@ def init(
     json: Json = False,
 ) -> Answer:
     """Write a commented spec that builds as it is."""
+    from importlib.resources import files
+
     from leangen.generator.disk import create
 
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
@@ -252,7 +252,7 @@ def main() -> None:
     except OSError as error:
         answer = _failure("io", str(error), IO_ERROR)
     except Exception:  # noqa: BLE001 - the last resort
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
     sys.exit(answer.exit_code)

@@ -67,6 +67,9 @@ def _beside_disk(
     spec: Spec, planned: Plan, folder: Path, files: Mapping[str, str]
 ) -> Project:
     changes = tuple(compare(folder, files))
+    for change in changes:  # what stands there already has been Python once
+        if change.new is not None and change.file.suffix == ".py":
+            compile(change.new, change.file.name, "exec")
     known = {*files, *(change.file.name for change in changes)}
     return Project(spec, planned, folder, files, changes, tuple(foreign(folder, known)))
 

@@ -28,7 +28,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from artifacts import (
     damaged,
     finish,

@@ -20,7 +20,6 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-
 from decoder import Decoder, sample
 from vocabulary import Vocabulary
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
-
 from artifacts import reading, require
 
 

@@ -270,8 +270,7 @@ def test_a_terminated_run_takes_its_stage_with_it(root: Path) -> None:
 
 
 def test_two_runs_at_once_are_refused(root: Path, leangen: Leangen) -> None:
-    with (root / "generated/tiny/artifacts/run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(root / "generated/tiny"):
         done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 1
     assert "another leangen is at work in generated/tiny" in done.stderr
