@@ -94,11 +94,12 @@ def plan(
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     from leangen.generator.plan import plan as planned_of
     from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.plan.table import table
     from leangen.generator.report.as_json import facts
+    from leangen.generator.report.fit_table import fit_table
     from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
     from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
@@ -113,7 +114,8 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(spec, planned, found)
+    listed = found and not (fit or json)
+    wrong = excesses(spec, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -128,7 +130,7 @@ def build(
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
     from leangen.generator.disk import show, write
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import edited, facts, written
 
     projects = open_projects(specs, out)
@@ -144,7 +146,7 @@ def build(
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, status
 
     projects = open_projects(specs, out)
@@ -157,7 +159,7 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
@@ -181,7 +183,7 @@ def run(
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.run.run import prepare, run_jobs
 
     found = []

@@ -11,13 +11,15 @@ from leangen.spec import Spec
 class Stage:
     """A generated file of the pipeline.
 
-    fields: the parts of the spec that the stage sees; no other edit can touch it.
+    fields: the parts of the spec that the script sees; no other edit can touch it.
+    costs: those that its bytes and its time come from; plan.json lists them.
     reads, writes: files under artifacts/; of those that it reads, the ones that an
     earlier stage of the same spec writes are its inputs.
     """
 
     name: str
     fields: tuple[str, ...]
+    costs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     present: Callable[[Spec], bool] = lambda spec: True
@@ -38,13 +40,11 @@ def _checkpoint(name: str) -> tuple[str, str]:
 DENSE, SPARSE, RECOVERED = map(_checkpoint, ("dense", "sparse", "recovered"))
 GRAPHS = ("dense/model.onnx", "sparse/model.onnx", "recovered/model.onnx")
 EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
-MEMORY = (
-    "model",
-    "train.batch_size",
-    "train.precision",
-    "train.hardware",
-    "target.hardware",
-    "target.vram_budget",
+TARGET = ("target.hardware", "target.vram_budget")
+ENGINE = ("serve.engine", "serve.device")
+BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
+MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
+    *TARGET,
     "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
@@ -60,6 +60,7 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data"),
+        costs=("tokenizer.kind", *TARGET),
         writes=("tokenizer.json",)
         + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "ood")),
         present=_has_text,
@@ -68,6 +69,7 @@ STAGES = (
     Stage(
         "train",
         fields=(*MEMORY, "train"),
+        costs=(*MEMORY, "train.tokens"),
         reads=("data/train.npy", "data/val.npy"),
         writes=DENSE,
         present=lambda spec: not spec.model.pretrained,
@@ -76,6 +78,8 @@ STAGES = (
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
+        costs=("model", "train.hardware", *TARGET, "target.context")
+        + ("sparsity.ratio", "sparsity.method"),
         reads=(*DENSE, "data/train.npy"),
         writes=SPARSE,
         present=lambda spec: spec.sparsity.pattern != "dense",
@@ -84,6 +88,7 @@ STAGES = (
     Stage(
         "recover",
         fields=(*MEMORY, *RECOVERY),
+        costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
         reads=(*SPARSE, *DENSE, "data/train.npy", "data/val.npy"),
         writes=RECOVERED,
         present=lambda spec: spec.sparsity.recover is not None,
@@ -92,12 +97,14 @@ STAGES = (
     Stage(
         "export",
         fields=("quantization", "target.context"),
+        costs=("model", "quantization.weights", "quantization.arithmetic", *TARGET),
         reads=(*DENSE, *SPARSE, *RECOVERED),
         writes=(*EXPORTED, *GRAPHS),
     ),
     Stage(
         "evaluate",
         fields=("target.context", "data.out_of_sample", "gates"),
+        costs=("model", "target.context", *TARGET),
         reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
         + ("data/val.npy", "data/test.npy", "data/ood.npy"),
         writes=("report.json", "report.md"),
@@ -106,6 +113,8 @@ STAGES = (
     Stage(
         "serve",
         fields=("tokenizer", "target.context", "serve"),
+        costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
+        + (*TARGET, "target.context", "target.batch"),
         reads=(*EXPORTED, "tokenizer.json"),
         serves=True,
     ),

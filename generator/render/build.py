@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from leangen.generator import lock
-from leangen.generator.plan import plan
+from leangen.generator.plan import Plan
 from leangen.generator.render import plan_json
 from leangen.generator.render.script import render_module, render_script
 from leangen.generator.stages import select, stages_of
@@ -13,9 +13,8 @@ GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec) -> dict[str, str]:
-    """Render all files of a spec, the lock last: name -> text."""
-    planned = plan(spec)
+def build(spec: Spec, planned: Plan) -> dict[str, str]:
+    """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     module = ""

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leangen.generator.plan import Plan, plan
-from leangen.generator.plan.accounting import count, kv_bytes_per_token
 from leangen.generator.plan.ledger import ITEMS
+from leangen.generator.plan.parameters import count
+from leangen.generator.plan.storage import Cache
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.plan.table import table
 from leangen.spec import engines, load, loads, machines, vary
@@ -61,7 +62,7 @@ def test_counts_are_the_published_ones(row: dict[str, Any]) -> None:
     assert counts.total == row["published_total_params"]
     assert counts.active_total == row["formula_active_params"]
     torch_engine = engines()["torch-cuda"]
-    kept = kv_bytes_per_token(model, torch_engine, 16)
+    kept = Cache(model, torch_engine, bits=16).bytes_per_token
     assert kept == row["kv_bytes_per_token_16bit"]
 
 
@@ -457,4 +458,8 @@ def test_a_shorter_training_sequence_is_found_above_the_context() -> None:
 
 def test_the_host_of_a_gpu_has_no_budget_and_no_bandwidth() -> None:
     stage = plan(load(ROOT / "spec" / "examples" / "h200.yaml")).stages["serve"]
-    assert (stage.device, stage.budget_bytes, stage.seconds) == ("cpu", None, None)
+    assert (stage.place.device, stage.place.budget_bytes, stage.seconds) == (
+        "cpu",
+        None,
+        None,
+    )
