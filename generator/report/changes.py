@@ -128,8 +128,8 @@ def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
         before, after = old.held.get(item, 0), new.held.get(item, 0)
         if before != after:
             sign = "+" if after > before else "-"
-            more = f"{sign}{size(abs(after - before))}"
-            yield f"{_line(f'{stage} {item}', size(before), size(after)):<60} {more}"
+            now = f"{size(after):<14} {sign}{size(abs(after - before))}"
+            yield _line(f"{stage} {item}", size(before), now)
     if old.seconds != new.seconds:
         yield _line(f"{stage} time", _time(old.seconds), _time(new.seconds))
 
