@@ -16,7 +16,7 @@ def warnings(spec: Spec) -> Iterator[str]:
     if engine.device == "cpu" and hardware.kind == "cuda":
         yield (
             f"{engine.engine} computes on the CPU of the machine that has the "
-            f"{hardware.id}: the GPU serves nothing (serve.device)"
+            f"{hardware.id}, whose GPU serves nothing; serve.device: cuda can be planned"
         )
     if engine.group_size and engine.group_size != spec.quantization.group_size:
         yield (

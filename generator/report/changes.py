@@ -131,7 +131,8 @@ def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
             now = f"{size(after):<14} {sign}{size(abs(after - before))}"
             yield _line(f"{stage} {item}", size(before), now)
     if old.seconds != new.seconds:
-        yield _line(f"{stage} time", _time(old.seconds), _time(new.seconds))
+        each = " a token" if stage == "serve" else ""
+        yield _line(f"{stage} time{each}", _time(old.seconds), _time(new.seconds))
 
 
 def _line(what: str, before: str, after: str) -> str:
