@@ -129,17 +129,20 @@ def build(
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
-    from leangen.generator.disk import show, write
+    from leangen.generator.disk import show
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import edited, facts, written
+    from leangen.generator.project import write_project
+    from leangen.generator.report.changes import edited, facts, foreign, written
 
     projects = open_projects(specs, out)
-    refused = [finding for project in projects for finding in edited(project)]
-    if refused and not force:
+    refused = [finding for project in projects for finding in foreign(project)]
+    text = ""
+    if not force:
+        refused += [finding for project in projects for finding in edited(project)]
         text = "".join(show(c) for project in projects for c in project.edited)
+    if refused:
         return Answer(text, list(map(facts, projects)), REFUSED, refused)
-    for project in projects:
-        write(project.changes)
+    projects = [write_project(project, force) for project in projects]
     return Answer("".join(map(written, projects)), list(map(facts, projects)))
 
 
@@ -147,12 +150,13 @@ def build(
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import facts, status
+    from leangen.generator.report.changes import facts, foreign, status
 
     projects = open_projects(specs, out)
-    differs = any(project.changes for project in projects)
+    differs = any(project.changes or project.foreign for project in projects)
     text = "".join(map(status, projects))
-    return Answer(text, list(map(facts, projects)), NO if differs else 0)
+    found = [finding for project in projects for finding in foreign(project)]
+    return Answer(text, list(map(facts, projects)), NO if differs else 0, found)
 
 
 @app.command()
@@ -180,19 +184,32 @@ def run(
     last: Annotated[
         str | None, typer.Option("--until", help="Stage to end with; serve serves.")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what would run, and why; run nothing."),
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
     from leangen.generator.open import open_projects
-    from leangen.generator.run.run import prepare, run_jobs
+    from leangen.generator.run import run as runs
 
+    prepared = [
+        (project, runs.prepare(project, first, last))
+        for project in open_projects(specs, out)
+    ]
+    if dry_run:
+        previews = [(p, runs.preview(p, jobs, first)) for p, jobs in prepared]
+        text = "".join(runs.told(p, ended) for p, ended in previews)
+        return Answer(text, [runs.facts(p, ended) for p, ended in previews])
+    for _, jobs in prepared:
+        runs.refuse_missing_packages(jobs, first)
     found = []
-    prepared = [(p, prepare(p, first, last)) for p in open_projects(specs, out)]
     for project, jobs in prepared:
-        stages, code = run_jobs(project, jobs, first, stdout=2 if json else None)
-        found.append({"name": project.spec.name, "stages": stages})
-        if code:
-            return Answer("", found, code)
+        ended = runs.run_jobs(project, jobs, first, stdout=2 if json else None)
+        found.append(runs.facts(project, ended))
+        if ended and ended[-1].exit_code:
+            return Answer("", found, ended[-1].exit_code)
     return Answer("", found)
 
 

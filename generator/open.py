@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from leangen.generator.disk import compare
 from leangen.generator.plan import plan
 from leangen.generator.plan.suggest import suggestions
-from leangen.generator.project import Project
+from leangen.generator.project import Project, beside_disk
 from leangen.generator.render.build import build
 from leangen.generator.render.not_yet import not_yet
 from leangen.generator.report.over_budget import excesses, remedy_of
@@ -41,8 +40,7 @@ def _open(file: Path, out: Path) -> Project:
     if not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))
         raise LeangenError(excesses(file, planned, remedy))
-    folder, files = out / spec.name, build(spec, planned)
-    return Project(spec, planned, folder, files, tuple(compare(folder, files)))
+    return beside_disk(spec, planned, out / spec.name, build(spec, planned))
 
 
 def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:

@@ -5,7 +5,6 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrang
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.serve import activations
 from leangen.generator.plan.storage import Cache, float32, kv_cache
-from leangen.generator.stages import checkpoints_of
 from leangen.spec import Spec, engines
 
 RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
@@ -15,13 +14,12 @@ LOGITS = 3  # copies of them: as they come, shifted, and their exponentials
 
 def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the evaluation: ONNX Runtime on the CPU, the largest moment a checkpoint's logits."""
-    constants = {"checkpoints": checkpoints_of(spec), "chunk": CHUNK}
     return StagePlan(
         stage="evaluate",
         place=target_place(spec, "cpu"),
         ledger=arrange(_ledger(spec, counts)),
         moment="a checkpoint's logits",
-        constants=constants,
+        constants={"chunk": CHUNK},
     )
 
 

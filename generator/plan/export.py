@@ -4,7 +4,6 @@ from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.storage import float32
-from leangen.generator.stages import checkpoints_of
 from leangen.spec import Spec
 
 RUNTIME = 40 * MIB  # Python, numpy, onnx
@@ -27,7 +26,6 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
             "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
             "head_bits": spec.engine.head.get(bits, bits),
             "block_exponent": BLOCK_EXPONENT,
-            "checkpoints": checkpoints_of(spec),
         },
     )
 

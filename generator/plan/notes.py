@@ -38,8 +38,8 @@ def tightness(stages: Iterable[StagePlan]) -> Iterator[str]:
     names = [stage.stage for stage in stages if stage.tight]
     if names:
         yield (
-            f"tight: {', '.join(names)} fit by less than the {UNDERSTATED:.1%} that a plan "
-            "has been seen to lie below a measurement (docs/results.md)"
+            f"tight: {', '.join(names)}, by less than the {UNDERSTATED:.1%} that a plan has "
+            "been seen to lie below a measurement (docs/results.md)"
         )
 
 

@@ -6,8 +6,6 @@ import symtable
 import sys
 from collections.abc import Iterator
 
-OWN_MODULES = {"model"}  # generated beside the scripts
-
 
 def unbound_names(code: str) -> set[str]:
     """List the names that the code reads and that nothing in it, nor Python, provides."""

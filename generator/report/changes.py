@@ -26,6 +26,19 @@ def edited(project: Project) -> list[Diagnostic]:
     ]
 
 
+def foreign(project: Project) -> list[Diagnostic]:
+    """Report the files that the scripts would import, and that leangen did not write."""
+    return [
+        Diagnostic(
+            code="foreign",
+            message="is not leangen's, and the scripts beside it would import it",
+            file=str(file),
+            suggestion="remove it, or move it to another folder",
+        )
+        for file in project.foreign
+    ]
+
+
 def written(project: Project) -> str:
     """Tell what build did: one line a file that it touched."""
     lines = [
@@ -40,15 +53,19 @@ def written(project: Project) -> str:
 
 def status(project: Project) -> str:
     """Tell how the disk differs from the spec: one line a file."""
-    if not project.changes:
+    if not project.changes and not project.foreign:
         return f"{project.folder}: up to date\n"
-    lines = [f"{change.file}: {change.state}\n" for change in project.changes]
-    return "".join([*lines, "see leangen diff, then leangen build\n"])
+    lines = [f"{file}: foreign\n" for file in project.foreign]
+    lines += [f"{change.file}: {change.state}\n" for change in project.changes]
+    if project.changes:
+        lines.append("see leangen diff, then leangen build\n")
+    return "".join(lines)
 
 
 def facts(project: Project) -> dict[str, Any]:
     """Describe a project for --json."""
     changes = [{"file": str(c.file), "state": c.state} for c in project.changes]
+    changes += [{"file": str(file), "state": "foreign"} for file in project.foreign]
     name, folder = project.spec.name, str(project.folder)
     return {"name": name, "folder": folder, "changes": changes}
 

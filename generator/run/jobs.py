@@ -5,16 +5,21 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
+from leangen.generator.render.imports import imported_modules
 from leangen.generator.stages import Stage, stages_of
 from leangen.spec import LeangenError, Spec
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stage, and the files that it reads and writes, in one folder."""
+    """A stage, and the files that it runs, reads and writes, in one folder.
+
+    code: its script, and what that imports of the modules beside it.
+    """
 
     stage: Stage
     folder: Path
+    code: tuple[Path, ...]
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
 
@@ -27,13 +32,23 @@ def jobs_of(spec: Spec, folder: Path) -> list[Job]:
     for stage in stages_of(spec):
         if not stage.runs:
             continue
-        scripts = [folder / stage.script, *([folder / "model.py"] * stage.uses_model)]
-        inputs = [artifacts / name for name in stage.reads if name in written]
+        inputs = [artifacts / name for name in stage.reads(spec) if name in written]
         texts = _texts(spec, folder) if stage.name == "data" else []
-        outputs = tuple(artifacts / name for name in stage.writes)
-        jobs.append(Job(stage, folder, (*scripts, *inputs, *texts), outputs))
-        written |= set(stage.writes)
+        outputs = tuple(artifacts / name for name in stage.writes(spec))
+        code = tuple(_code(folder, stage.script))
+        jobs.append(Job(stage, folder, code, (*inputs, *texts), outputs))
+        written |= set(stage.writes(spec))
     return jobs
+
+
+def _code(folder: Path, script: str) -> list[Path]:
+    """List a script, and the modules beside it that it imports, directly or not."""
+    found = [script]
+    for name in found:  # which grows on the way
+        text = (folder / name).read_text(encoding="utf-8")
+        beside = (f"{module}.py" for module in sorted(imported_modules(text)))
+        found += [m for m in beside if m not in found and (folder / m).is_file()]
+    return [folder / name for name in found]
 
 
 def _texts(spec: Spec, folder: Path) -> Iterator[Path]:

@@ -1,6 +1,5 @@
 """`leangen run`: what changed runs, the rest does not, and failures are plain."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from leangen.cli import main
+from leangen.generator.folder import alone
 from leangen.generator.run.jobs import jobs_of
-from leangen.generator.run.record import is_done
+from leangen.generator.run.record import stale
 from leangen.generator.run.run import execute
 from leangen.spec import load
 
@@ -69,8 +69,121 @@ def test_an_edit_while_a_stage_runs_is_not_lost(root, leangen) -> None:
         script.read_text().replace("\n\ndef main()", f"{late}\n\ndef main()")
     )
     job = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")[0]
-    assert execute(job, stdout=2) == 0
-    assert not is_done(job)
+    with alone(root / "generated/tiny") as lock:
+        assert execute(job, stdout=2, lock=lock) == 0
+    assert stale(job) == "its input ../../other.txt changed"
+
+
+def edit(root: Path, leangen, old: str, new: str) -> None:
+    text = (root / "spec.yaml").read_text()
+    assert old in text
+    (root / "spec.yaml").write_text(text.replace(old, new))
+    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+
+
+def reasons(leangen, root: Path, *arguments: str) -> dict[str, str]:
+    """Ask what would run, and why."""
+    done = leangen("run", "spec.yaml", "--dry-run", "--json", *arguments, cwd=root)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)["specs"][0]["reasons"]
+    return found
+
+
+def test_an_attempt_that_was_broken_off_costs_no_rerun(root, leangen) -> None:
+    train = root / "generated/tiny/train.py"
+    edit(root, leangen, "learning_rate: 1e-2", "learning_rate: 2e-2")
+    code = "import subprocess, signal, time; from leangen.cli import main;"
+    code += "subprocess.Popen.wait = lambda self, *a: self.kill() or -9; main()"
+    command = [sys.executable, "-c", code, "run", "spec.yaml", "--from", "train"]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "tiny: train: was killed by SIGKILL" in done.stderr
+    edit(root, leangen, "learning_rate: 2e-2", "learning_rate: 1e-2")
+    assert "LEARNING_RATE = 0.01 " in train.read_text()
+    assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
+
+
+def test_a_dry_run_lists_what_would_run_and_starts_nothing(root, leangen) -> None:
+    edit(root, leangen, "tokens: 60k", "tokens: 61k")
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    done = leangen("run", "spec.yaml", "--dry-run", cwd=root)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "tiny: data: would be skipped",
+        "tiny: train: would run: its script changed",
+        "tiny: prune: may run: where train changes what it reads",
+        "tiny: recover: may run: where prune changes what it reads",
+        "tiny: export: may run: where train changes what it reads",
+        "tiny: evaluate: may run: where export changes what it reads",
+    ]
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+
+
+def test_each_reason_is_said(root, leangen) -> None:
+    artifacts = root / "generated/tiny/artifacts"
+    (artifacts / "sparse/model.safetensors").unlink()
+    assert reasons(leangen, root, "--until", "prune") == {
+        "prune": "its output artifacts/sparse/model.safetensors is missing"
+    }
+    with (artifacts / "data/train.npy").open("ab") as file:
+        file.write(b"\0\0")
+    assert reasons(leangen, root, "--until", "train") == {
+        "data": "its output artifacts/data/train.npy is changed",
+        "train": "its input artifacts/data/train.npy changed",
+    }
+    (root / "corpus" / "new.txt").write_text("more")
+    (root / "corpus" / "argparse.txt").unlink()
+    (artifacts / "data/train.npy").write_bytes(
+        (artifacts / "data/val.npy").read_bytes()
+    )
+    assert reasons(leangen, root, "--from", "data", "--until", "data") == {
+        "data": "asked for by --from"
+    }
+    (artifacts / "run.json").write_text("{")
+    assert set(reasons(leangen, root).values()) == {"it never ran to its end here"}
+    done = leangen("run", "spec.yaml", "--until", "data", cwd=root)
+    line = "tiny: data: generated/tiny/data.py (it never ran to its end here)\n"
+    assert done.stderr.startswith(line)
+
+
+def would_rerun(root: Path) -> set[str]:
+    jobs = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")
+    return {job.stage.name for job in jobs if not job.stage.serves and stale(job)}
+
+
+def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
+    edit(root, leangen, "pattern: 2:4", "pattern: 2:4\n  method: magnitude")
+    assert run(leangen, root)[0] == 0
+    artifacts = root / "generated/tiny/artifacts"
+    with (artifacts / "data/train.npy").open("ab") as file:
+        file.write(b"\0\0")
+    assert would_rerun(root) == {"data", "train", "recover"}  # magnitudes need no text
+    shutil.copy(artifacts / "data/val.npy", artifacts / "data/ood.npy")
+    with (artifacts / "dense/model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert "recover" in would_rerun(root)
+    with (artifacts / "data/train.npy").open("rb+") as file:
+        file.truncate((artifacts / "data/train.npy").stat().st_size - 2)
+    # Nor does recovery need a teacher, which it would without distillation.
+    assert would_rerun(root) == {"data", "train", "prune", "export", "evaluate"}
+
+
+def test_a_stage_runs_what_it_imports_and_what_that_imports(root) -> None:
+    folder = root / "generated/tiny"
+    with (folder / "data.py").open("a") as script:
+        script.write("\n\ndef later():\n    import one\n")
+    (folder / "one.py").write_text("import json\nfrom two import number\n")
+    (folder / "two.py").write_text("import one\nimport numpy\nnumber = 2\n")
+    (folder / "numpy").mkdir()
+    (folder / "three.py").write_text("")
+    first = jobs_of(load(root / "spec.yaml"), folder)[0]
+    names = [file.name for file in first.code]
+    assert [name for name in names if name in ("one.py", "two.py", "three.py")] == [
+        "one.py",
+        "two.py",
+    ]
 
 
 def test_a_lost_output_is_made_again(root, leangen) -> None:
@@ -150,11 +263,10 @@ def test_a_terminated_run_takes_its_stage_with_it(root) -> None:
 
 
 def test_two_runs_at_once_are_refused(root, leangen) -> None:
-    with (root / "generated/tiny/artifacts/run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(root / "generated/tiny"):
         done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 1
-    assert "another leangen run is at work in generated/tiny" in done.stderr
+    assert "another leangen is at work in generated/tiny" in done.stderr
 
 
 def test_stages_in_the_wrong_order_are_refused(root, leangen) -> None:
