@@ -212,9 +212,7 @@ def markdown(report: dict) -> str:
         f"Peak memory of the exported model, with Python: {exported / 2**20:.0f} MiB.",
     ]
     parts.append(in_words(report["gates"]["perplexity_ratio"]))
-    parts += [
-        "## The test text, and what the exported model makes of it after the arrow"
-    ]
+    parts += ["## The test text, and what the exported model makes of it after the arrow"]
     for found in report["samples"]:
         lines = f"{found['prompt']}→{found['text']}".splitlines()
         parts.append("\n".join(f"    {line}" for line in lines))
