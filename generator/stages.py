@@ -174,7 +174,8 @@ STAGES = (
     Stage(
         "export",
         fields=("quantization", "target.context"),
-        costs=("model", "quantization.weights", "quantization.arithmetic", *TARGET),
+        costs=("model", "quantization.weights", "quantization.arithmetic")
+        + (*TARGET, *ENGINE),
         reads=_read_by_export,
         writes=lambda spec: (*EXPORTED, *_graphs(spec)),
     ),
