@@ -95,11 +95,12 @@ def plan(
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     from leangen.generator.plan import plan as planned_of
     from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.plan.table import table
     from leangen.generator.report.as_json import facts
+    from leangen.generator.report.fit_table import fit_table
     from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
     from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
@@ -114,7 +115,8 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(loaded, planned, found)
+    listed = found and not (fit or json)
+    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -129,7 +131,8 @@ def build(
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects, write_project
+    from leangen.generator.open import open_projects
+    from leangen.generator.project import write_project
     from leangen.generator.report.changes import edited, facts, foreign, written
 
     projects = open_projects(specs, out)
@@ -147,7 +150,7 @@ def build(
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, foreign, status
 
     projects = open_projects(specs, out)
@@ -161,7 +164,7 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
@@ -189,7 +192,7 @@ def run(
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.run import run as runs
 
     prepared = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.spec import loads
 
@@ -129,7 +130,7 @@ def prepare(folder: Path, name: str) -> None:
     shape[7] = f"{{bpe: {shape[7]}}}" if shape[7] else "bytes"
     spec = loads(SPEC.format(*shape, name=name, tokens=tokens))
     (folder / "artifacts" / "data").mkdir(parents=True, exist_ok=True)
-    for file, text in build(spec).items():
+    for file, text in build(spec, plan(spec)).items():
         (folder / file).write_text(text)
     random = np.random.default_rng(0)
     for split, count in (("train", 3_000_000), ("val", 200_000)):

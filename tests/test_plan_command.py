@@ -56,7 +56,11 @@ def test_a_model_that_is_too_large_is_refused_with_what_would_fit(
     assert "DOES NOT FIT" in done.stdout
     assert "it would fit with\n  target.context: 18k" in done.stdout
     assert "weights 14.53 GiB + kv_cache 8.00 GiB" in done.stderr
-    assert "quantization.kv_cache: 8" in done.stderr
+    both = done.stdout + done.stderr
+    assert both.count("quantization.kv_cache: 8") == 1
+    assert "choose one of the changes" in done.stderr
+    piped = leangen("plan", "spec.yaml", "--fit", cwd=project)
+    assert piped.stderr.count("quantization.kv_cache: 8") == 1
 
 
 def test_json_has_what_the_design_promises(project: Path, leangen: Leangen) -> None:

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+
 from decoder import Decoder, sample
 from vocabulary import Vocabulary
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
+
 from artifacts import reading, require
 
 

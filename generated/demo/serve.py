@@ -28,10 +28,11 @@ import threading
 import time
 from contextlib import suppress
 
-from api import MODEL, QUEUE, Server
-from artifacts import finish, peak_bytes, run
 from waitress import create_server
 from waitress.server import BaseWSGIServer
+
+from api import MODEL, QUEUE, Server
+from artifacts import finish, peak_bytes, run
 
 HOST = "127.0.0.1"  # serve.host
 PORT = 8000  # serve.port

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from leangen.generator import lock
-from leangen.generator.plan import Plan, plan
+from leangen.generator.plan import Plan
 from leangen.generator.render import plan_json
 from leangen.generator.render.requirements import (
     closure,
@@ -24,9 +24,8 @@ GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec) -> dict[str, str]:
-    """Render all files of a spec, the lock last: name -> text."""
-    planned = plan(spec)
+def build(spec: Spec, planned: Plan) -> dict[str, str]:
+    """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     files |= _scripts(spec, planned)
@@ -39,8 +38,8 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     codes = {}
     for stage in stages_of(spec):
         view = vars(select(spec, stage.fields)) | {"folder": folder}
-        if stage.runs:
-            decided = planned.stages[stage.name].constants
+        if stage.name in planned.stages or stage.part_of:
+            decided = planned.stages[stage.part_of or stage.name].constants
             view["plan"] = SimpleNamespace(**decided)
         codes[stage.script] = render(f"{stage.name}/{stage.variant(spec)}", view)
     files = dict(codes)

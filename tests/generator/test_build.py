@@ -14,6 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES, stages_of
 from leangen.spec import LeangenError, loads
@@ -51,7 +52,8 @@ def page(**changes: Any) -> Page:
 
 
 def render(made: Page) -> dict[str, str]:
-    return build(loads(yaml.safe_dump(made), "page.yaml"))
+    spec = loads(yaml.safe_dump(made), "page.yaml")
+    return build(spec, plan(spec))
 
 
 def lint(folder: Path) -> None:
@@ -299,7 +301,7 @@ def test_stages_come_and_go_with_the_spec() -> None:
         "evaluate",
         "serve",
     ]
-    files = build(dense)
+    files = build(dense, plan(dense))
     assert "prune.py" not in files
     assert "requirements-prune.txt" not in files
 

@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leangen.generator.plan import Plan, plan
-from leangen.generator.plan.accounting import count, kv_bytes_per_token
 from leangen.generator.plan.ledger import ITEMS
+from leangen.generator.plan.parameters import count
+from leangen.generator.plan.storage import Cache
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.plan.table import table
 from leangen.spec import engines, load, loads, machines, vary
@@ -52,7 +53,7 @@ def test_counts_are_the_published_ones(name: str) -> None:
     counts = count(model)
     assert counts.total == fact["parameters"]
     assert counts.active_total == fact.get("active_parameters", fact["parameters"])
-    kept = kv_bytes_per_token(model, engines()["torch-cuda"], 16)
+    kept = Cache(model, engines()["torch-cuda"], bits=16).bytes_per_token
     assert kept == fact["kv_bytes_per_token"]
 
 
@@ -444,4 +445,8 @@ def test_a_shorter_training_sequence_is_found_above_the_context() -> None:
 
 def test_the_host_of_a_gpu_has_no_budget_and_no_bandwidth() -> None:
     stage = plan(load(ROOT / "spec" / "examples" / "h200.yaml")).stages["serve"]
-    assert (stage.device, stage.budget_bytes, stage.seconds) == ("cpu", None, None)
+    assert (stage.place.device, stage.place.budget_bytes, stage.seconds) == (
+        "cpu",
+        None,
+        None,
+    )

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES
 from leangen.spec import load, loads
@@ -29,6 +30,11 @@ from leangen.spec import load, loads
 Weights = dict[str, np.ndarray]
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 CONTEXT = 64
+
+
+def build_text(text: str) -> dict[str, str]:
+    spec = loads(text, "spec.yaml")
+    return build(spec, plan(spec))
 
 
 def transformers_model(folder: Path) -> LlamaForCausalLM:
@@ -238,7 +244,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    script = build(loads(spec, "spec.yaml"))["evaluate.py"]
+    script = build_text(spec)["evaluate.py"]
     script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
     (folder / "evaluate.py").write_text(script)
     done = subprocess.run(
@@ -298,7 +304,7 @@ def variant(pipeline: Path, tmp_path: Path) -> Callable[..., Path]:
         pattern = rf"(?m)^{section}:.*\n(  .*\n)*"
         assert re.search(pattern, spec)
         spec = re.sub(pattern, f"{section}: {text}\n", spec)
-        for name, content in build(loads(spec, "spec.yaml")).items():
+        for name, content in build_text(spec).items():
             (tmp_path / name).write_text(content)
         for part in artifacts:
             source = pipeline / "artifacts" / part
@@ -359,7 +365,7 @@ def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(
     losses = []
     for hardware in ("x86-2core", "h200"):
         text = spec.replace("hardware: x86-2core", f"hardware: {hardware}")
-        code = build(loads(text, "spec.yaml"))["recover.py"]
+        code = build_text(text)["recover.py"]
         names: dict[str, Any] = {"__name__": "recover"}
         names["__file__"] = str(pipeline / "recover.py")
         exec(compile(code, "recover.py", "exec"), names)  # noqa: S102
@@ -382,7 +388,7 @@ def test_the_library_is_split_by_file(tmp_path: Path) -> None:
     spec = "leangen: 1\nname: a\nmodel: {architecture: llama, hidden_size: 64,"
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
-    (tmp_path / "data.py").write_text(build(loads(spec, "spec.yaml"))["data.py"])
+    (tmp_path / "data.py").write_text(build_text(spec)["data.py"])
     names = runpy.run_path(str(tmp_path / "data.py"))
     splits: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
     for split, text in names["documents"]():
