@@ -163,7 +163,7 @@ def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
     with (artifacts / "data/train.npy").open("ab") as file:
         file.write(b"\0\0")
     assert would_rerun(root) == {"data", "train", "recover"}  # magnitudes need no text
-    shutil.copy(artifacts / "data/val.npy", artifacts / "data/ood.npy")
+    shutil.copy(artifacts / "data/val.npy", artifacts / "data/out_of_sample.npy")
     with (artifacts / "dense/model.safetensors").open("ab") as file:
         file.write(b"\0")
     assert "recover" in would_rerun(root)

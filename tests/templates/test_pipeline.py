@@ -198,7 +198,7 @@ def test_recovery_only_moves_what_was_kept(pipeline: Path) -> None:
 
 def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
     report = json.loads((pipeline / "artifacts" / "report.json").read_text())
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     count = len(tokens) // (CONTEXT + 1)
     starts = np.linspace(0, len(tokens) - CONTEXT - 1, count, dtype=int)
     rows = np.stack([tokens[s : s + CONTEXT + 1] for s in starts]).astype(np.int64)
@@ -210,9 +210,9 @@ def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
             torch.from_numpy(logits).flatten(0, 1),
             torch.from_numpy(rows[:, 1:]).flatten(),
         )
-        reported = report["models"][name]["perplexity"]["ood"]
+        reported = report["models"][name]["perplexity"]["out_of_sample"]
         assert reported == pytest.approx(math.exp(loss), rel=1e-4)
-    assert report["tokens"]["ood"] == count * CONTEXT
+    assert report["tokens"]["out_of_sample"] == count * CONTEXT
     assert report["context"] == CONTEXT
 
 
@@ -264,7 +264,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
 
 def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
-    tokens = np.load(bpe_pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(bpe_pipeline / "artifacts/data/out_of_sample.npy")
     text = (bpe_pipeline.parents[1] / "other.txt").read_text()
     assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
     assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
@@ -272,7 +272,7 @@ def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
 
 
 def test_byte_tokens_are_the_text(pipeline: Path) -> None:
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     text = (pipeline.parents[1] / "other.txt").read_bytes()
     assert tokens[0] == 256
     assert bytes(tokens[1:].tolist()) == text
@@ -420,7 +420,7 @@ def test_a_separator_that_a_text_spells_is_text(
     (root / "other.txt").write_text("one<|endoftext|>two")
     folder = root / "generated" / "tiny-bpe"
     assert run_script(folder, "data").returncode == 0
-    tokens = np.load(folder / "artifacts/data/ood.npy")
+    tokens = np.load(folder / "artifacts/data/out_of_sample.npy")
     assert (tokens == 0).sum() == 1
 
 
@@ -429,7 +429,7 @@ READS = [
     (stage.name, file)
     for stage in STAGES
     for file in stage.reads(load(DEMO))
-    if stage.runs and not stage.serves and "ood" not in file
+    if stage.runs and not stage.serves and "out_of_sample" not in file
 ]
 
 
