@@ -326,7 +326,8 @@ def test_suggestions_fit_and_a_smaller_step_does_not(
     choice: dict[str, Any], gibibytes: int
 ) -> None:
     spec = vary(staged(choice), {"target.vram_budget": gibibytes * 2**29})
-    assume(spec is not None)
+    assume(spec)
+    assert spec
     planned = plan(spec)
     assume(not planned.fits)
     for found in suggestions(spec, planned):
