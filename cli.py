@@ -124,6 +124,14 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
@@ -131,7 +139,7 @@ def build(
     from leangen.generator.project import open_projects
     from leangen.generator.report.changes import edited, facts, written
 
-    projects = open_projects(specs, out)
+    projects = open_projects(specs, out, hashes)
     refused = [finding for project in projects for finding in edited(project)]
     if refused and not force:
         text = "".join(show(c) for project in projects for c in project.edited)

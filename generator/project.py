@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from leangen.generator.disk import EDITED, Change, compare
+from leangen.generator.disk import EDITED, Change, compare, has_hashes
 from leangen.generator.plan import Plan, plan
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.render.build import build
@@ -29,13 +29,18 @@ class Project:
         return [change for change in self.changes if change.state == EDITED]
 
 
-def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
-    """Load, plan and render all specs; raise all their errors at once."""
+def open_projects(
+    files: Iterable[Path], out: Path, hashes: bool | None = None
+) -> list[Project]:
+    """Load, plan and render all specs; raise all their errors at once.
+
+    hashes: whether the requirements have them; as the folder has it where that is None.
+    """
     projects: dict[Path, Project] = {}
     diagnostics: list[Diagnostic] = []
     for file in dict.fromkeys(files):
         try:
-            project = _open(file, out)
+            project = _open(file, out, hashes)
         except LeangenError as error:
             diagnostics += error.diagnostics
             continue
@@ -48,7 +53,7 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
     return list(projects.values())
 
 
-def _open(file: Path, out: Path) -> Project:
+def _open(file: Path, out: Path, hashes: bool | None) -> Project:
     spec = load(file)
     missing = [_missing(file, *line) for line in not_yet(spec)]
     if missing:
@@ -56,7 +61,8 @@ def _open(file: Path, out: Path) -> Project:
     planned = plan(spec)
     if not planned.fits:
         raise LeangenError(excesses(file, planned, suggestions(spec, planned)))
-    folder, files = out / spec.name, build(spec)
+    folder = out / spec.name
+    files = build(spec, has_hashes(folder) if hashes is None else hashes)
     return Project(spec, planned, folder, files, tuple(compare(folder, files)))
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from leangen.generator import lock
 from leangen.generator.plan import plan
 from leangen.generator.render import plan_json
+from leangen.generator.render.hashes import with_hashes
 from leangen.generator.render.script import TORCH_FILE, render_module, render_script
 from leangen.generator.stages import select, stages_of
 from leangen.spec import Spec
@@ -13,7 +14,7 @@ GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec) -> dict[str, str]:
+def build(spec: Spec, hashes: bool = False) -> dict[str, str]:
     """Render all files of a spec, the lock last: name -> text."""
     planned = plan(spec)
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
@@ -31,6 +32,9 @@ def build(spec: Spec) -> dict[str, str]:
         else:
             module = render_module(stage.name, view, SimpleNamespace())
             files[stage.script] = module
+    if hashes:
+        wanted = [name for name in files if name.startswith("requirements-")]
+        files |= {name: with_hashes(name, files[name]) for name in wanted}
     for name, text in files.items():
         if name.endswith(".py"):
             compile(text, name, "exec")
