@@ -66,9 +66,10 @@ lock:
 	grep -q '^$(TORCH)+cpu ' templates/torch-cpu.lock || echo '$(TORCH)' \
 	  | $(COMPILE) --no-deps --index-url $(TORCH_INDEX) - -o templates/torch-cpu.lock
 
-audit: .venv/installed
-	$(PIP) 'pip-audit>=2.10,<3'
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock -r templates/requirements.lock
+# --strict: a package that the service does not answer for is no package without vulnerabilities.
+audit:
+	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install -q 'pip-audit>=2.10,<3'
+	.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock -r templates/requirements.lock
 
 clean:
 	rm -rf .venv generated/*/artifacts
