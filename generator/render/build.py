@@ -33,8 +33,7 @@ def build(spec: Spec, hashes: bool = False) -> dict[str, str]:
             module = render_module(stage.name, view, SimpleNamespace())
             files[stage.script] = module
     if hashes:
-        wanted = [name for name in files if name.startswith("requirements-")]
-        files |= {name: with_hashes(name, files[name]) for name in wanted}
+        files |= with_hashes(files)
     for name, text in files.items():
         if name.endswith(".py"):
             compile(text, name, "exec")

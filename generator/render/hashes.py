@@ -5,7 +5,7 @@ by `make lock`, so that adding hashes needs no network.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,16 +26,20 @@ class Entry:
     needed_by: frozenset[str]
 
 
-def with_hashes(name: str, requirements: str) -> str:
-    """Rewrite a requirements file with hashes; comments and options stay."""
-    lines = requirements.splitlines(keepends=True)
-    kept = "".join(line for line in lines if line.startswith(("#", "-")))
-    wanted = [line.partition("==")[0] for line in lines if "==" in line]
-    if name == TORCH_FILE:
-        entries: Iterable[Entry] = read_lock("torch-cpu.lock")
-    else:
-        entries = closure(wanted, cuda=TORCH_FILE not in kept)
-    return kept + "".join(entry.text for entry in entries)
+def with_hashes(files: Mapping[str, str]) -> dict[str, str]:
+    """Rewrite the requirements among a folder's files; comments and options stay."""
+    names = [name for name in files if name.startswith("requirements-")]
+    cuda = TORCH_FILE not in names  # torch comes from PyPI
+    return {name: _with_hashes(name, files[name], cuda) for name in names}
+
+
+def _with_hashes(name: str, text: str, cuda: bool) -> str:
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if line.startswith(("#", "-"))]
+    wanted = [line.partition("==")[0] for line in lines if line not in kept]
+    alone = name == TORCH_FILE
+    entries = read_lock("torch-cpu.lock") if alone else closure(wanted, cuda)
+    return "".join([*kept, *(entry.text for entry in entries)])
 
 
 def closure(wanted: Iterable[str], cuda: bool) -> list[Entry]:
