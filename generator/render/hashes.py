@@ -12,9 +12,7 @@ from functools import cache
 from leangen.generator.render.script import TEMPLATES, TORCH_FILE
 
 ENTRY = re.compile(r"(?m)^([a-z0-9-]+)==.*(?:\n    --hash=.*)*(?:\n    #.*)*")
-CUDA = re.compile(
-    r"cuda-.*|nvidia-.*|triton"
-)  # what torch needs of PyPI's on Linux alone
+CUDA = re.compile(r"cuda-.*|nvidia-.*|triton")  # needed by PyPI's torch on Linux alone
 
 
 @dataclass(frozen=True)
