@@ -127,6 +127,14 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
@@ -135,7 +143,7 @@ def build(
     from leangen.generator.project import write_project
     from leangen.generator.report.changes import edited, facts, foreign, written
 
-    projects = open_projects(specs, out)
+    projects = open_projects(specs, out, hashes)
     refused = [finding for project in projects for finding in foreign(project)]
     text = ""
     if not force:

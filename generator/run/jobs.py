@@ -1,5 +1,6 @@
 """What there is to run for a spec: its stages in one folder, with their files."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -79,6 +80,6 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
 
 
 def needs_of(job: Job) -> list[str]:
-    """Name the modules that the stage's requirements install."""
-    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
-    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
+    """Name the modules outside the standard library that the script's metadata lists."""
+    script = (job.folder / job.stage.script).read_text()
+    return re.findall(r'(?m)^#     "([^"=]+)==', script)

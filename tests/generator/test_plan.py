@@ -294,6 +294,8 @@ def test_the_items_add_up_and_have_their_names(choice: dict[str, Any]) -> None:
 )
 def test_more_never_takes_less(choice: dict[str, Any], what: str) -> None:
     spec = staged(choice)
+    # ONNX Runtime holds 16 bits as 32, and their file beside them.
+    assume(what != "weights" or spec.quantization.weights < 16)
     held = spec.quantization.kv_cache
     larger = {
         "context": {"target.context": spec.target.context + 16},
@@ -328,7 +330,8 @@ def test_suggestions_fit_and_a_smaller_step_does_not(
     choice: dict[str, Any], gibibytes: int
 ) -> None:
     spec = vary(staged(choice), {"target.vram_budget": gibibytes * 2**29})
-    assume(spec is not None)
+    assume(spec)
+    assert spec
     planned = plan(spec)
     assume(not planned.fits)
     for found in suggestions(spec, planned):

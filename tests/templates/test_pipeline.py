@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
-from leangen.generator.stages import STAGES
+from leangen.generator.stages import STAGES, Stage
 from leangen.spec import load, loads
 
 Weights = dict[str, np.ndarray]
@@ -424,27 +424,42 @@ def test_a_separator_that_a_text_spells_is_text(
     assert (tokens == 0).sum() == 1
 
 
-DEMO = Path(__file__).parents[2] / "spec" / "examples" / "demo.yaml"  # stages as here
-READS = [
-    (stage.name, file)
-    for stage in STAGES
-    for file in stage.reads(load(DEMO))
-    if stage.runs and not stage.serves and "out_of_sample" not in file
-]
+RUN = [stage for stage in STAGES if stage.runs and stage.name not in ("data", "serve")]
 
 
-@pytest.mark.parametrize(("stage", "file"), READS)
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
 def test_a_missing_file_is_one_line_that_names_its_stage(
-    pipeline: Path, tmp_path: Path, stage: str, file: str
+    pipeline: Path, tmp_path: Path, stage: Stage
 ) -> None:
     folder = shutil.copytree(pipeline, tmp_path / "copy")
-    (folder / "artifacts" / file).unlink()
-    done = run_script(folder, stage)
-    if done.returncode:  # config.json is not read by every stage that reads its folder
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        content = (folder / "artifacts" / file).read_bytes()
+        (folder / "artifacts" / file).unlink()
+        done = run_script(folder, stage.name)
+        assert done.returncode == 1, file
         assert done.stderr.count("\n") == 1, done.stderr
-        assert re.search(r"is missing: run \w+\.py first", done.stderr)
-    else:
-        assert file.endswith("config.json") or "dense/model.s" in file
+        assert f"artifacts/{file} is missing: run " in done.stderr
+        (folder / "artifacts" / file).write_bytes(content)
+
+
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "unknown"])
+def test_a_damaged_file_is_one_line_that_names_its_stage(
+    pipeline: Path, tmp_path: Path, stage: Stage, noted: bool
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    if not noted:  # as where a file came from elsewhere: its reader is to notice
+        (folder / "artifacts" / "files.json").write_text("[1]")
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        path = folder / "artifacts" / file
+        content = path.read_bytes()
+        for wrong in (content[: len(content) // 3], b"", b"\xff" * 100):
+            path.write_bytes(wrong)
+            done = run_script(folder, stage.name)
+            assert done.returncode == 1, file
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert re.search(rf"artifacts/{file} is (damaged|shorter)", done.stderr)
+        path.write_bytes(content)
 
 
 def test_unstructured_magnitude_is_what_torch_prunes(
