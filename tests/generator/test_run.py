@@ -273,7 +273,7 @@ def test_two_runs_at_once_are_refused(root: Path, leangen: Leangen) -> None:
     with alone(root / "generated/tiny"):
         done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 1
-    assert "another leangen is at work in generated/tiny" in done.stderr
+    assert "is at work in generated/tiny; wait for process" in done.stderr
 
 
 def test_stages_in_the_wrong_order_are_refused(root: Path, leangen: Leangen) -> None:
