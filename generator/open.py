@@ -24,7 +24,9 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
             continue
         if project.folder in projects:
             reason = f"another spec is named {project.spec.name}, too"
-            diagnostics.append(diagnostic_at(file, "name", "duplicate-name", reason))
+            diagnostics.append(
+                diagnostic_at(file, "name", code="duplicate-name", message=reason)
+            )
         projects[project.folder] = project
     if diagnostics:
         raise LeangenError(diagnostics)
@@ -40,7 +42,8 @@ def _open(file: Path, out: Path) -> Project:
     if not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))
         raise LeangenError(excesses(file, planned, remedy))
-    return beside_disk(spec, planned, out / spec.name, build(spec, planned))
+    files = build(spec, planned)
+    return beside_disk(spec, planned, folder=out / spec.name, files=files)
 
 
 def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
@@ -49,4 +52,6 @@ def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
         f"{what} can be planned and not be built yet: that follows in a later version"
     )
     remedy = f"see leangen plan; built can be {instead}"
-    return diagnostic_at(file, field, "not-yet", message, remedy)
+    return diagnostic_at(
+        file, field, code="not-yet", message=message, suggestion=remedy
+    )

@@ -19,9 +19,9 @@ def excesses(file: Path, planned: Plan, remedy: str) -> list[Diagnostic]:
         diagnostic_at(
             file,
             stage.place.field,
-            "over-budget",
-            _arithmetic(stage),
-            remedy if stage is failing[-1] else "",
+            code="over-budget",
+            message=_arithmetic(stage),
+            suggestion=remedy if stage is failing[-1] else "",
         )
         for stage in failing
     ]
