@@ -4,13 +4,11 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
+INPUT = "in YAML; - reads standard input."
+Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 GENERATED = Path("generated")
@@ -69,6 +68,8 @@ def init(
     json: Json = False,
 ) -> Answer:
     """Write a commented spec that builds as it is."""
+    from importlib.resources import files
+
     from leangen.generator.disk import create
 
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def init(
 
 @app.command()
 def plan(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
     out: Out = GENERATED,
     fit: Annotated[
         bool, typer.Option("--fit", help="Tabulate what fits: patterns, bits, context.")
@@ -115,7 +116,7 @@ def plan(
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
     listed = found and not (fit or json)
-    wrong = excesses(spec, planned, LISTED if listed else remedy_of(found))
+    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -221,6 +222,21 @@ def schema() -> Answer:
     return Answer(json.dumps(described(), indent=2) + "\n")
 
 
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        Literal["hardware", "models", "engines", "fields"],
+        typer.Argument(help="What to list."),
+    ],
+    json: Json = False,
+) -> Answer:
+    """List what a spec may name, or every field with its range and default."""
+    from leangen.spec.listing import listing
+
+    text, rows = listing(what)
+    return Answer(text, document={what: rows})
+
+
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -239,7 +255,7 @@ def main() -> None:
     except OSError as error:
         answer = _failure("io", str(error), IO_ERROR)
     except Exception:  # noqa: BLE001 - the last resort
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
     sys.exit(answer.exit_code)

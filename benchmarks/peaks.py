@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ NM, RATIO = "pattern: 2:4", "pattern: unstructured, ratio: 0.5"
 BUDGET = "h200, vram_budget: {}"
 B, F, T, N = "bf16", "float32", "true", "false"
 CPU = "x86-avx512"
-MODELS = {
+MODELS: dict[str, tuple[Any, ...]] = {
     "r1": (320, 864, 8, 5, 5, 512, T, 8192, 128, B, NM, N, 8, "h200"),
     "r2": (320, 864, 8, 5, 5, 512, T, 8192, 128, B, NM, N, 8, BUDGET.format("1500MiB")),
     "r3": (512, 1408, 8, 8, 2, 1024, T, 16384, 64, B, NM, T, 8, "h200"),

@@ -5,7 +5,6 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import unified_diff
 from pathlib import Path
 
 from leangen.generator import lock
@@ -62,6 +61,8 @@ def _read(file: Path) -> str | None:
 
 def show(change: Change) -> str:
     """Write a change as a unified diff."""
+    from difflib import unified_diff
+
     old, new = (change.old or "").splitlines(True), (change.new or "").splitlines(True)
     before = "/dev/null" if change.old is None else f"a/{change.file.as_posix()}"
     after = "/dev/null" if change.new is None else f"b/{change.file.as_posix()}"

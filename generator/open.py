@@ -9,7 +9,7 @@ from leangen.generator.project import Project, beside_disk
 from leangen.generator.render.build import build
 from leangen.generator.render.not_yet import not_yet
 from leangen.generator.report.over_budget import excesses, remedy_of
-from leangen.spec import Diagnostic, LeangenError, diagnostic_at, load
+from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
 
 
 def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
@@ -25,7 +25,9 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
         if project.folder in projects:
             reason = f"another spec is named {project.spec.name}, too"
             diagnostics.append(
-                diagnostic_at(file, "name", code="duplicate-name", message=reason)
+                diagnostic_at(
+                    project.spec, "name", code="duplicate-name", message=reason
+                )
             )
         projects[project.folder] = project
     if diagnostics:
@@ -35,23 +37,23 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
 
 def _open(file: Path, out: Path) -> Project:
     spec = load(file)
-    missing = [_missing(file, *line) for line in not_yet(spec)]
+    missing = [_missing(spec, *line) for line in not_yet(spec)]
     if missing:
         raise LeangenError(missing)
     planned = plan(spec)
     if not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))
-        raise LeangenError(excesses(file, planned, remedy))
+        raise LeangenError(excesses(spec, planned, remedy))
     files = build(spec, planned)
     return beside_disk(spec, planned, folder=out / spec.name, files=files)
 
 
-def _missing(file: Path, field: str, what: str, instead: str) -> Diagnostic:
+def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
     """Say that something can be planned, and not be built yet."""
     message = (
         f"{what} can be planned and not be built yet: that follows in a later version"
     )
     remedy = f"see leangen plan; built can be {instead}"
     return diagnostic_at(
-        file, field, code="not-yet", message=message, suggestion=remedy
+        spec, field, code="not-yet", message=message, suggestion=remedy
     )

@@ -32,6 +32,9 @@ def beside_disk(
 ) -> Project:
     """Compare the files that a spec should have with a folder."""
     changes = tuple(compare(folder, files))
+    for change in changes:  # what stands there already has been Python once
+        if change.new is not None and change.file.suffix == ".py":
+            compile(change.new, change.file.name, "exec")
     known = {*files, *(change.file.name for change in changes)}
     return Project(
         spec=spec,

@@ -65,6 +65,11 @@ PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.meth
 TRAINING = (
     "train.batch_size",
     "train.weight_decay",
+    "train.beta1",
+    "train.beta2",
+    "train.warmup",
+    "train.max_grad_norm",
+    "train.save_minutes",
     "train.seed",
     "train.precision",
     "train.hardware",

@@ -15,7 +15,8 @@ INTRODUCTION = """\
 # The spec
 
 {description}
-This page is made from `spec/schema.json` by `python -m leangen.spec.reference`.
+This page is made from `spec/schema.json` by `python -m leangen.spec.reference`; `leangen list fields`
+prints the same on a terminal, and `leangen list hardware`, `models` and `engines` the catalogues.
 
 A spec is one YAML file, read by the rules of YAML 1.2: `2:4` and `no` are texts, `1e-3`
 is a number. Every field is named once; a field that is not below is an error, and so

@@ -12,8 +12,9 @@ def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None
     source, target = tmp_path / "source", tmp_path / "target"
     tracked = ["git", "checkout-index", "--all", f"--prefix={source}/"]
     subprocess.run(tracked, cwd=ROOT, check=True)
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--target", target]
-    subprocess.run([*PIP, "install", *options, source], check=True)
+    options = ["--no-deps", "--no-build-isolation", "--no-index"]
+    install = [*PIP, "install", *options, "--target", str(target), str(source)]
+    subprocess.run(install, check=True)
     names = {path.name for path in (target / "leangen").iterdir()}
     assert {"cli.py", "generator", "spec", "templates"} <= names
     assert "tests" not in names

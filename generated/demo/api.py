@@ -146,8 +146,8 @@ def read_request(data: bytes, vocabulary: Vocabulary, decoder: Decoder) -> Reque
     request.prompt = encode_prompt(request.prompt, vocabulary, decoder.vocab_size)
     request.stop = [request.stop] if isinstance(request.stop, str) else request.stop
     if len(request.prompt) + request.max_tokens > decoder.context:
-        message = f"The context holds {decoder.context} tokens: {len(request.prompt)} of "
-        message += f"prompt and {request.max_tokens} of completion are too many."
+        message = f"{len(request.prompt)} tokens of prompt and {request.max_tokens} of "
+        message += f"completion are more than the context holds: {decoder.context}."
         raise ApiError(400, message, "prompt", "context_length_exceeded")
     return request
 

@@ -29,9 +29,6 @@ def build(spec: Spec, planned: Plan) -> dict[str, str]:
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     files |= _scripts(spec, planned)
-    for name, text in files.items():
-        if name.endswith(".py"):
-            compile(text, name, "exec")
     return files | {lock.NAME: lock.format_lock(files)}
 
 

@@ -1,23 +1,22 @@
 """The error of a spec that does not fit: the arithmetic, and what would make it fit."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from leangen.generator.plan import Plan
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.units import changed, size
-from leangen.spec import Diagnostic, diagnostic_at
+from leangen.spec import Diagnostic, Spec, diagnostic_at
 
 LISTED = "choose one of the changes under: it would fit with"
 
 
-def excesses(file: Path, planned: Plan, remedy: str) -> list[Diagnostic]:
+def excesses(spec: Spec, planned: Plan, remedy: str) -> list[Diagnostic]:
     """Point at the budget of each stage that is over it; the last one has the remedy."""
     failing = [stage for stage in planned.stages.values() if not stage.fits]
     return [
         diagnostic_at(
-            file,
+            spec,
             stage.place.field,
             code="over-budget",
             message=_arithmetic(stage),

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import yaml
 
-from leangen.spec.errors import Diagnostic, LeangenError
+from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.text.document import Document, FieldPath, Node, dotted, shorten
 from leangen.spec.text.scalars import resolve
 from leangen.spec.text.source import Place, Source, decode, forbidden_in
@@ -38,7 +38,9 @@ def parse(content: str | bytes, file: str) -> Document:
         return composer.document()
     except yaml.MarkedYAMLError as error:
         _refuse_depth(source, error.problem_mark)
-        raise LeangenError([*composer.problems, _syntax(source, error)]) from error
+        raise LeangenError(
+            [*bounded(composer.problems), _syntax(source, error)]
+        ) from error
 
 
 def _refuse_depth(source: Source, mark: yaml.Mark | None) -> None:
@@ -190,7 +192,7 @@ class _Composer:
         found = self.source.diagnostic(
             place, code, message, path=dotted(path), suggestion=remedy
         )
-        raise LeangenError([*self.problems, found])
+        raise LeangenError([*bounded(self.problems), found])
 
 
 def _height(node: Node) -> int:

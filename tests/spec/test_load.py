@@ -18,6 +18,7 @@ from leangen.spec import (
     vary,
 )
 from leangen.spec import spec as dataclasses
+from leangen.spec.catalogue.hardware import Hardware
 from leangen.spec.check.schema import SCHEMA_FILE, properties, schema
 
 EXAMPLES = sorted((SCHEMA_FILE.parent / "examples").glob("*.yaml"))
@@ -35,7 +36,10 @@ target: {hardware: x86-2core, context: 128}
 """
 
 
-OF_SPEC, OF_SECTIONS = {"engine", "written", "config"}, {"budget_given"}  # derived
+OF_SPEC, OF_SECTIONS = (
+    {"engine", "written", "config", "document"},
+    {"budget_given"},
+)  # derived
 
 
 def refused(text: str) -> list[str]:
@@ -158,7 +162,7 @@ def assert_mirrors(kind: Any, section: Any) -> None:
     if kind is dataclasses.Model:  # config.json says more than a spec can
         assert names > set(properties(section))
         return
-    if kind is dataclasses.Hardware:  # which the spec names
+    if kind is Hardware:  # which the spec names
         return
     assert names == set(properties(section))
     for name, hint in get_type_hints(kind).items():
@@ -167,11 +171,10 @@ def assert_mirrors(kind: Any, section: Any) -> None:
             assert_mirrors(part, properties(section)[name])
 
 
-def test_a_later_finding_points_at_its_field(tmp_path: Path) -> None:
-    path = tmp_path / "spec.yaml"
-    path.write_text(MINIMAL)
-    found = diagnostic_at(path, "target.context", "fit", "needs 3 GiB", "lower it")
+def test_a_later_finding_points_at_its_field() -> None:
+    spec = loads(MINIMAL)
+    found = diagnostic_at(spec, "target.context", "fit", "needs 3 GiB", "lower it")
     assert (found.line, found.column, found.code) == (10, 40, "fit")
     assert render(found).endswith("| " + " " * 39 + "^^^ lower it")
-    above = diagnostic_at(path, "train.tokens", "fit", "too slow")
+    above = diagnostic_at(spec, "train.tokens", "fit", "too slow")
     assert (above.line, above.column, above.path) == (1, 1, "train.tokens")
