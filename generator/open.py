@@ -31,7 +31,9 @@ def open_projects(
         if project.folder in projects:
             reason = f"another spec is named {project.spec.name}, too"
             diagnostics.append(
-                diagnostic_at(project.spec, "name", "duplicate-name", reason)
+                diagnostic_at(
+                    project.spec, "name", code="duplicate-name", message=reason
+                )
             )
         projects[project.folder] = project
     if diagnostics:
@@ -50,7 +52,7 @@ def _open(file: Path, out: Path, hashes: bool | None) -> Project:
         raise LeangenError(excesses(spec, planned, remedy))
     folder = out / spec.name
     files = build(spec, planned, has_hashes(folder) if hashes is None else hashes)
-    return beside_disk(spec, planned, folder, files)
+    return beside_disk(spec, planned, folder=folder, files=files)
 
 
 def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
@@ -59,4 +61,6 @@ def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
         f"{what} can be planned and not be built yet: that follows in a later version"
     )
     remedy = f"see leangen plan; built can be {instead}"
-    return diagnostic_at(spec, field, "not-yet", message, remedy)
+    return diagnostic_at(
+        spec, field, code="not-yet", message=message, suggestion=remedy
+    )

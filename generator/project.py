@@ -36,12 +36,21 @@ def beside_disk(
         if change.new is not None and change.file.suffix == ".py":
             compile(change.new, change.file.name, "exec")
     known = {*files, *(change.file.name for change in changes)}
-    return Project(spec, planned, folder, files, changes, tuple(foreign(folder, known)))
+    return Project(
+        spec=spec,
+        plan=planned,
+        folder=folder,
+        files=files,
+        changes=changes,
+        foreign=tuple(foreign(folder, known)),
+    )
 
 
 def again(project: Project) -> Project:
     """Compare a project with the disk once more: with what lies there now."""
-    return beside_disk(project.spec, project.plan, project.folder, project.files)
+    return beside_disk(
+        project.spec, project.plan, folder=project.folder, files=project.files
+    )
 
 
 def write_project(project: Project, force: bool) -> Project:

@@ -34,8 +34,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "defaults": {"errors", "catalogue", "spec"},
         "rules": {"errors", "text", "catalogue", "check", "defaults"},
         "load": {"errors", "text", "check", "spec", "defaults", "rules"},
-        "reference": {"text", "catalogue", "check"},
         "listing": {"text", "catalogue", "check"},
+        "reference": {"text", "catalogue", "check"},
         "__init__": {"errors", "catalogue", "spec", "load"},
     },
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
-from leangen.generator.plan.serve import skips_zeros
+from leangen.generator.plan.serve import engine_name, skips_zeros
 from leangen.spec import Spec
 
 WANDA = "Wanda, arXiv:2306.11695, LLaMA-2-7B: perplexity 5.12 dense, 6.42 at 50 percent"
@@ -54,7 +54,7 @@ def _kernel(spec: Spec) -> Iterator[str]:
     engine, pattern = spec.engine, spec.sparsity.pattern
     if skips_zeros(spec):
         return
-    name = f"{engine.engine} on {engine.device}"
+    name = engine_name(engine)
     able = engine.patterns.get(pattern, ())
     bits = spec.quantization.weights
     if able and not spec.target.hardware.sparse_24:

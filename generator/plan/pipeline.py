@@ -11,7 +11,7 @@ from leangen.generator.plan.notes import tightness, warnings
 from leangen.generator.plan.parameters import Counts, count
 from leangen.generator.plan.prune import plan_prune
 from leangen.generator.plan.recover import plan_recover
-from leangen.generator.plan.serve import cache_of, plan_serve, weights_of
+from leangen.generator.plan.serve import cache_of, engine_name, plan_serve, weights_of
 from leangen.generator.plan.storage import stored
 from leangen.generator.plan.train import plan_train
 from leangen.generator.stages import stages_of
@@ -30,9 +30,13 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Figures of a model before anything runs; stages are by name."""
+    """Figures of a model before anything runs; stages are by name.
+
+    engine: what serves, and on which device.
+    """
 
     name: str
+    engine: str
     parameters: int
     active_parameters: int
     exported_bytes: int
@@ -53,6 +57,7 @@ def plan(spec: Spec) -> Plan:
     stages = {name: PLANNERS[name](spec, counts) for name in names}
     return Plan(
         name=spec.name,
+        engine=engine_name(spec.engine),
         parameters=counts.total,
         active_parameters=counts.active_total,
         exported_bytes=sum(item.bytes for item in stored(weights_of(spec, counts))),

@@ -5,7 +5,7 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, larges
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
-from leangen.spec import Spec
+from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
 TOKENIZER = 14 * MIB  # the tokenizers package, and a vocabulary
@@ -17,16 +17,20 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
     engine, bits = spec.engine, spec.quantization.kv_cache
     weights = resident(weights_of(spec, counts))
     moment, held = largest(*_moments(spec, weights))
-    name = f"{engine.engine} on {engine.device}"
     return StagePlan(
         stage="serve",
         place=target_place(spec, engine.device, asked=True),
         ledger=held,
         moment=moment,
         seconds=_seconds(spec, counts, weights),
-        decisions=(f"{name}, keys and values in {bits} bits",),
+        decisions=(f"{engine_name(engine)}, keys and values in {bits} bits",),
         constants={"prefill": engine.step},
     )
+
+
+def engine_name(engine: Engine) -> str:
+    """Name an engine with its device."""
+    return f"{engine.engine} on {engine.device}"
 
 
 def weights_of(spec: Spec, counts: Counts) -> Weights:

@@ -40,11 +40,11 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
     failing = max(over, key=lambda stage: stage.peak_bytes)
     ladders = _ladders(spec, over)
     room = {path: ladders.pop(path) for path in ROOM if path in ladders}
-    changes = [_smallest(spec, {}, path, steps) for path, steps in ladders.items()]
+    changes = [_smallest(spec, field) for field in ladders.items()]
     if not any(changes):
         pairs = combinations(ladders.items(), 2)
         changes = [_pair(spec, one, two) for one, two in pairs]
-    more = [_smallest(spec, {}, path, steps) for path, steps in room.items()]
+    more = [_smallest(spec, field) for field in room.items()]
     found = [_suggestion(spec, change, failing) for change in changes if change]
     found.sort(key=lambda suggestion: -suggestion.peak_bytes)
     gentler = _gentler(spec, ladders, found)
@@ -108,16 +108,16 @@ def _fits(spec: Spec, change: Change) -> bool:
 
 
 def _smallest(
-    spec: Spec, beside: Change, path: str, steps: Ladder
+    spec: Spec, field: tuple[str, Ladder], beside: Change | None = None
 ) -> dict[str, Any] | None:
     """Find the nearest value of a field with which the spec fits, beside other changes."""
+    path, steps = field
+    changes = [{**(beside or {}), path: value} for value in steps]
     if len(steps) < FEW:
-        near = (value for value in steps if _fits(spec, {**beside, path: value}))
-        found = next(near, None)
-        return None if found is None else {**beside, path: found}
+        return next((change for change in changes if _fits(spec, change)), None)
     # Each step takes less than the one before.
-    place = first(len(steps), lambda n: _fits(spec, {**beside, path: steps[n]}))
-    return None if place == len(steps) else {**beside, path: steps[place]}
+    place = first(len(steps), lambda n: _fits(spec, changes[n]))
+    return None if place == len(steps) else changes[place]
 
 
 def _pair(
@@ -131,7 +131,7 @@ def _pair(
         len(values), lambda n: _fits(spec, {path: steps[-1], other: values[n]})
     )
     for value in values[near : near + PAIRED]:
-        found = _smallest(spec, {other: value}, path, steps)
+        found = _smallest(spec, one, beside={other: value})
         if found and _is_minimal(spec, found, {path: steps, other: values}):
             return found
     return None

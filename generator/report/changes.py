@@ -9,7 +9,7 @@ from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
-from leangen.generator.report.units import duration, size
+from leangen.generator.report.units import duration, durations, size
 from leangen.spec import Diagnostic
 
 
@@ -149,15 +149,18 @@ def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
             yield _line(f"{stage} {item}", size(before), now)
     if old.seconds != new.seconds:
         each = " a token" if stage == "serve" else ""
-        yield _line(f"{stage} time{each}", _time(old.seconds), _time(new.seconds))
+        yield _line(f"{stage} time{each}", *_times(old.seconds, new.seconds))
 
 
 def _line(what: str, before: str, after: str) -> str:
     return f"{what:<26} {before:>14} -> {after}"
 
 
-def _time(seconds: Seconds | None) -> str:
-    return duration(seconds) if seconds else "none"
+def _times(before: Seconds | None, after: Seconds | None) -> tuple[str, str]:
+    if before and after:
+        return durations(before, after)
+    old = duration(before) if before else "none"
+    return old, duration(after) if after else "none"
 
 
 def _show(value: Any) -> str:

@@ -33,8 +33,8 @@ def _title(planned: Plan) -> str:
     stage = planned.stages["serve"]
     budget = stage.place.budget_bytes
     room = "the host" if budget is None else size(budget)
-    engine = stage.decisions[0].partition(",")[0]
-    return f"{planned.name}: what fits {room} of {stage.place.hardware.id} ({engine})"
+    where = f"{room} of {stage.place.hardware.id}"
+    return f"{planned.name}: what fits {where} ({planned.engine})"
 
 
 def _cells(row: Row) -> list[str]:

@@ -18,9 +18,9 @@ def excesses(spec: Spec, planned: Plan, remedy: str) -> list[Diagnostic]:
         diagnostic_at(
             spec,
             stage.place.field,
-            "over-budget",
-            _arithmetic(stage),
-            remedy if stage is failing[-1] else "",
+            code="over-budget",
+            message=_arithmetic(stage),
+            suggestion=remedy if stage is failing[-1] else "",
         )
         for stage in failing
     ]

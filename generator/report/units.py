@@ -3,8 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from leangen.generator.plan.rates import Seconds
 from leangen.spec.text.scalars import write_quantity
 
+Unit = tuple[float, str]
+
+TIMES: tuple[Unit, ...] = (
+    (86400, "days"),
+    (3600, "h"),
+    (60, "min"),
+    (1, "s"),
+    (1e-3, "ms"),
+    (1e-6, "us"),
+)
+MANY = 1000  # of a unit of time: a larger one reads better
 QUANTITIES = {
     "target.context": "context",
     "target.vram_budget": "bytes",
@@ -21,20 +33,29 @@ def size(count: int) -> str:
     return f"{count / 2**10:.1f} KiB"
 
 
-def duration(seconds: tuple[float, float]) -> str:
+def duration(seconds: Seconds) -> str:
     """Write a range of seconds in one unit."""
-    units = (
-        (86400, "days"),
-        (3600, "h"),
-        (60, "min"),
-        (1, "s"),
-        (1e-3, "ms"),
-        (1e-6, "us"),
-    )
-    unit, name = next((u for u in units if seconds[1] >= 2 * u[0]), units[-1])
-    low, high = (value / unit for value in seconds)
+    return _in_unit(seconds, _unit(seconds))
+
+
+def durations(before: Seconds, after: Seconds) -> tuple[str, str]:
+    """Write two ranges, in one unit where neither is far too long for it."""
+    units = {_unit(before), _unit(after)}
+    size, name = min(units)
+    if max(*before, *after) > MANY * size:
+        return duration(before), duration(after)
+    return _in_unit(before, (size, name)), _in_unit(after, (size, name))
+
+
+def _unit(seconds: Seconds) -> Unit:
+    """Choose the largest unit of which there are two."""
+    return next((unit for unit in TIMES if seconds[1] >= 2 * unit[0]), TIMES[-1])
+
+
+def _in_unit(seconds: Seconds, unit: Unit) -> str:
+    low, high = (value / unit[0] for value in seconds)
     digits = 0 if high >= 100 else 1
-    return f"{low:,.{digits}f} to {high:,.{digits}f} {name}"
+    return f"{low:,.{digits}f} to {high:,.{digits}f} {unit[1]}"
 
 
 def changed(change: Mapping[str, Any]) -> str:
