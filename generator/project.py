@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.generator.disk import EDITED, Change, compare
+from leangen.generator.paths import as_scripts_look
 from leangen.generator.plan import Plan, plan
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.render.build import build
@@ -58,7 +59,7 @@ def _open(file: Path, out: Path) -> Project:
     planned = plan(spec)
     if not planned.fits:
         raise LeangenError(excesses(spec, planned, suggestions(spec, planned)))
-    folder, files = out / spec.name, build(spec)
+    folder, files = out / spec.name, build(as_scripts_look(spec, file, out))
     return Project(spec, planned, folder, files, tuple(compare(folder, files)))
 
 

@@ -145,7 +145,9 @@ def test_measured_needs_a_run(content: str | None, tmp_path: Path, leangen) -> N
 
 
 def test_diff_opens_with_what_changes_in_the_plan(tmp_path: Path, leangen) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "source: python-stdlib")
+    text = DEMO.read_text().replace(
+        "out_of_sample: ../../LICENSE", "source: python-stdlib"
+    )
     text = text.replace("  source: python-stdlib\n  source", "  source")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
@@ -189,7 +191,7 @@ def test_a_machine_that_the_catalogue_lacks(project, leangen) -> None:
     ["", "[]", '{"spec": 3}', '{"spec": {}, "stages": {"train": 1}}', "{" * 9],
 )
 def test_a_damaged_plan_on_disk_does_not_stop_diff(content, tmp_path, leangen) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     (tmp_path / "generated" / "demo" / "plan.json").write_text(content)
@@ -199,7 +201,7 @@ def test_a_damaged_plan_on_disk_does_not_stop_diff(content, tmp_path, leangen) -
 
 
 def test_a_stage_that_goes_is_in_the_opening_of_diff(tmp_path, leangen) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     start, end = text.index("sparsity:"), text.index("quantization:")
