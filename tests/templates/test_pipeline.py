@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from leangen.generator.build import build
+from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES
 from leangen.spec import loads
 
