@@ -1,10 +1,13 @@
 """Paths start at the spec, and scripts that are built from it hold no path of a machine."""
 
 import ast
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = """\
 leangen: 1
 name: tiny
@@ -20,7 +23,7 @@ data: {source: text, path: ["%s"]}
 """
 
 
-def texts_of(root: Path, leangen, spec: str, glob: str, cwd: str = ".") -> str:
+def texts_of(root: Path, leangen: Leangen, spec: str, glob: str, cwd: str = ".") -> str:
     """Build a spec from a folder; return the globs of its data.py, or the error."""
     file = root / spec
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,19 +56,23 @@ def texts_of(root: Path, leangen, spec: str, glob: str, cwd: str = ".") -> str:
     ],
 )
 def test_a_glob_starts_at_the_spec(
-    spec: str, cwd: str, glob: str, found: str, tmp_path: Path, leangen
+    spec: str, cwd: str, glob: str, found: str, tmp_path: Path, leangen: Leangen
 ) -> None:
     assert texts_of(tmp_path, leangen, spec, glob, cwd) == found
 
 
-def test_a_spec_that_scripts_cannot_find_is_refused(tmp_path: Path, leangen) -> None:
+def test_a_spec_that_scripts_cannot_find_is_refused(
+    tmp_path: Path, leangen: Leangen
+) -> None:
     found = texts_of(tmp_path, leangen, "specs/a.yaml", "*.txt", cwd="below")
     assert "a.yaml:11:29: data.path[0]: starts at the spec, which the scripts" in found
     assert f"it is not in {tmp_path / 'below'}\n" in found
     assert f"such as {tmp_path / 'specs' / 'generated'}, or write" in found
 
 
-def test_a_script_is_the_same_wherever_the_project_lies(tmp_path, leangen) -> None:
+def test_a_script_is_the_same_wherever_the_project_lies(
+    tmp_path: Path, leangen: Leangen
+) -> None:
     for place in ("here", "there/and/deeper"):
         glob = texts_of(tmp_path / place, leangen, "specs/a.yaml", "../*.txt")
         assert glob == "*.txt"
