@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from leangen.generator.disk import has_hashes
+from leangen.generator.paths import as_scripts_look
 from leangen.generator.plan import plan
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.project import Project, beside_disk
@@ -42,7 +43,7 @@ def open_projects(
 
 
 def _open(file: Path, out: Path, hashes: bool | None) -> Project:
-    spec = load(file)
+    spec = as_scripts_look(load(file), file, out)
     missing = [_missing(spec, *line) for line in not_yet(spec)]
     if missing:
         raise LeangenError(missing)

@@ -23,7 +23,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "project": {"disk", "folder", "plan"},
         "report": {"plan", "project", "render"},
         "run": {"disk", "folder", "project", "render", "stages"},
-        "open": {"plan", "project", "render", "report"},
+        "paths": set(),
+        "open": {"disk", "paths", "plan", "project", "render", "report"},
     },
     "spec": {
         "errors": set(),
