@@ -70,3 +70,24 @@ def _start(glob: str, way: list[str]) -> tuple[list[str], str]:
         elif step == "..":
             steps.append("..")
     return steps, rest
+
+
+def find_texts(project: Path, globs: Iterable[str]) -> list[Path]:
+    """List the files that globs name, as data.py does: links to folders are not followed."""
+    found = {file for glob in globs for file in matches(project, glob)}
+    return sorted(found)
+
+
+def matches(project: Path, glob: str) -> list[Path]:
+    """List the files that one glob names, hidden ones left out."""
+    start = Path("/") if glob.startswith("/") else project
+    try:
+        return [path for path in start.glob(glob.strip("/")) if _is_text(path, start)]
+    except (NotImplementedError, ValueError):  # such as a**
+        return []
+
+
+def _is_text(file: Path, start: Path) -> bool:
+    names = file.relative_to(start).parts
+    hidden = any(name.startswith(".") and name != ".." for name in names)
+    return not hidden and file.is_file()
