@@ -1,7 +1,7 @@
 """Paths in a spec start at its file; those in a script, beside the output folder."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
