@@ -81,10 +81,12 @@ def find_texts(project: Path, globs: Iterable[str]) -> list[Path]:
 def matches(project: Path, glob: str) -> list[Path]:
     """List the files that one glob names, hidden ones left out."""
     start = Path("/") if glob.startswith("/") else project
+    files_too = f"{glob}/*" if glob.endswith("**") else glob
     try:
-        return [path for path in start.glob(glob.strip("/")) if _is_text(path, start)]
+        paths = list(start.glob(files_too.strip("/")))
     except (NotImplementedError, ValueError):  # such as a**
         return []
+    return [path for path in paths if _is_text(path, start)]
 
 
 def _is_text(file: Path, start: Path) -> bool:

@@ -65,7 +65,8 @@ def find_text(globs: list[str]) -> list[Path]:
     found = set()
     for pattern in globs:
         start = Path("/") if pattern.startswith("/") else PROJECT
-        paths = start.glob(pattern.strip("/"))  # links to folders are not followed
+        files_too = f"{pattern}/*" if pattern.endswith("**") else pattern
+        paths = start.glob(files_too.strip("/"))  # links to folders are not followed
         files = {path for path in paths if is_text(path, start)}
         if not files:
             stop(f"no file matches {pattern} in {start}: see data in the spec")
