@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
+INPUT = "in YAML; - reads standard input."
+Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 YOUNG = 50_000  # objects between two searches for garbage: a command makes little
@@ -80,7 +81,7 @@ def init(
 
 @app.command()
 def plan(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
     out: Out = GENERATED,
     fit: Annotated[
         bool, typer.Option("--fit", help="Tabulate what fits: patterns, bits, context.")
@@ -96,11 +97,12 @@ def plan(
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     from leangen.generator.plan import plan as planned_of
     from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.plan.table import table
     from leangen.generator.report.as_json import facts
+    from leangen.generator.report.fit_table import fit_table
     from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
     from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
@@ -115,7 +117,8 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(spec, planned, found)
+    listed = found and not (fit or json)
+    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -126,14 +129,23 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects, write_project
+    from leangen.generator.open import open_projects
+    from leangen.generator.project import write_project
     from leangen.generator.report.changes import edited, facts, foreign, written
 
-    projects = open_projects(specs, out)
+    projects = open_projects(specs, out, hashes)
     refused = [finding for project in projects for finding in foreign(project)]
     text = ""
     if not force:
@@ -148,7 +160,7 @@ def build(
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, foreign, status
 
     projects = open_projects(specs, out)
@@ -162,7 +174,7 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
@@ -190,7 +202,7 @@ def run(
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.run import run as runs
 
     prepared = [
@@ -218,6 +230,21 @@ def schema() -> Answer:
     from leangen.spec.check.schema import schema as described
 
     return Answer(json.dumps(described(), indent=2) + "\n")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        Literal["hardware", "models", "engines", "fields"],
+        typer.Argument(help="What to list."),
+    ],
+    json: Json = False,
+) -> Answer:
+    """List what a spec may name, or every field with its range and default."""
+    from leangen.spec.listing import listing
+
+    text, rows = listing(what)
+    return Answer(text, document={what: rows})
 
 
 def main() -> None:

@@ -59,6 +59,12 @@ def _read(file: Path) -> str | None:
         return None
 
 
+def has_hashes(folder: Path) -> bool:
+    """Tell whether the requirements in a folder were built with hashes."""
+    files = folder.glob("requirements-*.txt")
+    return any("--hash=sha256:" in (_read(file) or "") for file in files)
+
+
 def show(change: Change) -> str:
     """Write a change as a unified diff."""
     from difflib import unified_diff

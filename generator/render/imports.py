@@ -12,7 +12,6 @@ from typing import TypeVar
 PARTS = 1024  # pieces of code that are remembered: all that the templates have
 T = TypeVar("T")
 PROVIDED = {*dir(builtins), "__file__", "__name__"}
-OWN_MODULES = {"model"}  # generated beside the scripts
 
 
 def unbound_names(code: str) -> set[str]:

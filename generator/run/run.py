@@ -9,6 +9,7 @@ from typing import Any
 
 from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
+from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
 from leangen.generator.run.record import note, read_by, stale, written_by
 from leangen.spec import LeangenError
@@ -79,9 +80,14 @@ def refuse_missing_packages(jobs: list[Job], always: str | None) -> None:
     missing = sorted({name for names in needs.values() for name in names})
     if missing:
         files = [f"-r {job.folder}/requirements-{job.stage.name}.txt" for job in needs]
+        torch = next(iter(needs)).folder / TORCH_FILE
+        if "torch" in missing and torch.exists():
+            first = f"pip install --no-deps -r {torch} && "
+        else:
+            first = ""
         raise LeangenError.of(
             f"this Python has no {', '.join(missing)}",
-            remedy=f"pip install {' '.join(files)}",
+            remedy=f"{first}pip install {' '.join(files)}",
             code="missing-package",
         )
 

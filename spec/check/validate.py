@@ -22,6 +22,7 @@ _OUTSIDE = {
     "maxItems": "the list is too long",
     "minItems": "the list is empty",
     "minLength": "the text is empty",
+    "maxLength": "the text is too long",
 }
 
 
@@ -120,7 +121,7 @@ def _misfit(document: Document, path: FieldPath, keyword: str) -> Diagnostic:
         "range" if keyword in _OUTSIDE else "value",
         _fact(node, path, keyword),
         path=dotted(path),
-        expected=expected(field),
+        expected=expected(field, node.raw),
         suggestion=value_for(node, field),
     )
 
