@@ -1,5 +1,6 @@
 """The `leangen` command: one thin function a verb."""
 
+import gc
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ FORMAT_VERSION = 1  # of the documents that --json prints
 NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -28,6 +29,7 @@ INPUT = "in YAML; - reads standard input."
 Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
 
@@ -127,6 +129,14 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
@@ -135,7 +145,7 @@ def build(
     from leangen.generator.project import write_project
     from leangen.generator.report.changes import edited, facts, foreign, written
 
-    projects = open_projects(specs, out)
+    projects = open_projects(specs, out, hashes)
     refused = [finding for project in projects for finding in foreign(project)]
     text = ""
     if not force:
@@ -242,6 +252,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
             stream.reconfigure(errors="backslashreplace")
+    gc.set_threshold(YOUNG)
+    if "_LEANGEN_COMPLETE" in os.environ:  # a shell waits for names to complete
+        sys.modules["rich"] = None  # type: ignore[assignment]  # typer would load it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -258,6 +271,7 @@ def main() -> None:
         sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
+    gc.freeze()  # the process ends: nothing is worth a last search for garbage
     sys.exit(answer.exit_code)
 
 

@@ -126,7 +126,9 @@ MODELS: dict[str, tuple[Any, ...]] = {
 def prepare(folder: Path, name: str) -> None:
     """Write a model's scripts, and random tokens where its text would be."""
     shape = list(MODELS[name])
-    tokens = 3 * shape[8] * shape[5]
+    batch, length = shape[8], shape[5]
+    assert isinstance(batch, int) and isinstance(length, int)
+    tokens = 3 * batch * length
     shape[7] = f"{{bpe: {shape[7]}}}" if shape[7] else "bytes"
     spec = loads(SPEC.format(*shape, name=name, tokens=tokens))
     (folder / "artifacts" / "data").mkdir(parents=True, exist_ok=True)

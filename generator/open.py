@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from leangen.generator.disk import has_hashes
+from leangen.generator.paths import as_scripts_look
 from leangen.generator.plan import plan
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.project import Project, beside_disk
@@ -12,13 +14,18 @@ from leangen.generator.report.over_budget import excesses, remedy_of
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
 
 
-def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
-    """Load, plan and render all specs; raise all their errors at once."""
+def open_projects(
+    files: Iterable[Path], out: Path, hashes: bool | None = None
+) -> list[Project]:
+    """Load, plan and render all specs; raise all their errors at once.
+
+    hashes: whether the requirements have them; as the folder has it where that is None.
+    """
     projects: dict[Path, Project] = {}
     diagnostics: list[Diagnostic] = []
     for file in dict.fromkeys(files):
         try:
-            project = _open(file, out)
+            project = _open(file, out, hashes)
         except LeangenError as error:
             diagnostics += error.diagnostics
             continue
@@ -35,8 +42,8 @@ def open_projects(files: Iterable[Path], out: Path) -> list[Project]:
     return list(projects.values())
 
 
-def _open(file: Path, out: Path) -> Project:
-    spec = load(file)
+def _open(file: Path, out: Path, hashes: bool | None) -> Project:
+    spec = as_scripts_look(load(file), file, out)
     missing = [_missing(spec, *line) for line in not_yet(spec)]
     if missing:
         raise LeangenError(missing)
@@ -44,8 +51,9 @@ def _open(file: Path, out: Path) -> Project:
     if not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))
         raise LeangenError(excesses(spec, planned, remedy))
-    files = build(spec, planned)
-    return beside_disk(spec, planned, folder=out / spec.name, files=files)
+    folder = out / spec.name
+    files = build(spec, planned, has_hashes(folder) if hashes is None else hashes)
+    return beside_disk(spec, planned, folder=folder, files=files)
 
 
 def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:

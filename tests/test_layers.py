@@ -21,9 +21,10 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "plan": {"stages"},
         "render": {"lock", "stages", "plan"},
         "project": {"disk", "folder", "plan"},
-        "report": {"plan", "project", "render"},
-        "run": {"disk", "folder", "project", "render", "stages"},
-        "open": {"plan", "project", "render", "report"},
+        "report": {"paths", "plan", "project", "render"},
+        "run": {"disk", "folder", "paths", "project", "render", "stages"},
+        "paths": set(),
+        "open": {"disk", "paths", "plan", "project", "render", "report"},
     },
     "spec": {
         "errors": set(),

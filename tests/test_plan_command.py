@@ -166,7 +166,9 @@ def test_damaged_measurements_are_no_measurements(
 def test_diff_opens_with_what_changes_in_the_plan(
     tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "source: python-stdlib")
+    text = DEMO.read_text().replace(
+        "out_of_sample: ../../LICENSE", "source: python-stdlib"
+    )
     text = text.replace("  source: python-stdlib\n  source", "  source")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
@@ -212,7 +214,7 @@ def test_a_machine_that_the_catalogue_lacks(project: Path, leangen: Leangen) -> 
 def test_a_damaged_plan_on_disk_does_not_stop_diff(
     content: str, tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     (tmp_path / "generated" / "demo" / "plan.json").write_text(content)
@@ -224,7 +226,7 @@ def test_a_damaged_plan_on_disk_does_not_stop_diff(
 def test_a_stage_that_goes_is_in_the_opening_of_diff(
     tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     start, end = text.index("sparsity:"), text.index("quantization:")
@@ -254,7 +256,7 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 
 
 def test_more_tokens_are_more_time_in_diff(tmp_path: Path, leangen: Leangen) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     (tmp_path / "spec.yaml").write_text(text.replace("tokens: 1500k", "tokens: 30M"))
@@ -274,7 +276,7 @@ def test_a_described_machine_is_in_the_opening_of_diff(
         "custom_hardware: {kind: cpu, memory: 8GiB, bandwidth_gb_s: 20, "
         "float32_tflops: 0.2}\n"
     )
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "") + machine
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "") + machine
     text = text.replace("hardware: x86-2core", "hardware: custom")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0

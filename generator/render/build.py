@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from leangen.generator import lock
 from leangen.generator.plan import Plan
 from leangen.generator.render import plan_json
+from leangen.generator.render.hashes import with_hashes
 from leangen.generator.render.requirements import (
     closure,
     metadata,
@@ -24,11 +25,13 @@ GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec, planned: Plan) -> dict[str, str]:
+def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
     """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     files |= _scripts(spec, planned)
+    if hashes:
+        files |= with_hashes(files)
     return files | {lock.NAME: lock.format_lock(files)}
 
 

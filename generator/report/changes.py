@@ -9,6 +9,7 @@ from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
+from leangen.generator.report.texts import notes
 from leangen.generator.report.units import duration, durations, size
 from leangen.spec import Diagnostic
 
@@ -48,6 +49,7 @@ def written(project: Project) -> str:
     touched = sum(change.new is not None for change in project.changes)
     total = len(project.files)
     lines.append(f"{project.folder}: {total - touched} of {total} files unchanged")
+    lines += [f"note: {note}" for note in notes(project)]
     return "".join(f"{line}\n" for line in lines)
 
 

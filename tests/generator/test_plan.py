@@ -295,6 +295,8 @@ def test_the_items_add_up_and_have_their_names(choice: dict[str, Any]) -> None:
 )
 def test_more_never_takes_less(choice: dict[str, Any], what: str) -> None:
     spec = staged(choice)
+    # ONNX Runtime holds 16 bits as 32, and their file beside them.
+    assume(what != "weights" or spec.quantization.weights < 16)
     held = spec.quantization.kv_cache
     larger = {
         "context": {"target.context": spec.target.context + 16},

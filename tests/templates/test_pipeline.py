@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
-from leangen.generator.stages import STAGES
+from leangen.generator.stages import STAGES, Stage
 from leangen.spec import load, loads
 
 Weights = dict[str, np.ndarray]
@@ -198,7 +198,7 @@ def test_recovery_only_moves_what_was_kept(pipeline: Path) -> None:
 
 def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
     report = json.loads((pipeline / "artifacts" / "report.json").read_text())
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     count = len(tokens) // (CONTEXT + 1)
     starts = np.linspace(0, len(tokens) - CONTEXT - 1, count, dtype=int)
     rows = np.stack([tokens[s : s + CONTEXT + 1] for s in starts]).astype(np.int64)
@@ -210,9 +210,9 @@ def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
             torch.from_numpy(logits).flatten(0, 1),
             torch.from_numpy(rows[:, 1:]).flatten(),
         )
-        reported = report["models"][name]["perplexity"]["ood"]
+        reported = report["models"][name]["perplexity"]["out_of_sample"]
         assert reported == pytest.approx(math.exp(loss), rel=1e-4)
-    assert report["tokens"]["ood"] == count * CONTEXT
+    assert report["tokens"]["out_of_sample"] == count * CONTEXT
     assert report["context"] == CONTEXT
 
 
@@ -264,7 +264,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
 
 def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
-    tokens = np.load(bpe_pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(bpe_pipeline / "artifacts/data/out_of_sample.npy")
     text = (bpe_pipeline.parents[1] / "other.txt").read_text()
     assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
     assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
@@ -272,7 +272,7 @@ def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
 
 
 def test_byte_tokens_are_the_text(pipeline: Path) -> None:
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     text = (pipeline.parents[1] / "other.txt").read_bytes()
     assert tokens[0] == 256
     assert bytes(tokens[1:].tolist()) == text
@@ -420,31 +420,46 @@ def test_a_separator_that_a_text_spells_is_text(
     (root / "other.txt").write_text("one<|endoftext|>two")
     folder = root / "generated" / "tiny-bpe"
     assert run_script(folder, "data").returncode == 0
-    tokens = np.load(folder / "artifacts/data/ood.npy")
+    tokens = np.load(folder / "artifacts/data/out_of_sample.npy")
     assert (tokens == 0).sum() == 1
 
 
-DEMO = Path(__file__).parents[2] / "spec" / "examples" / "demo.yaml"  # stages as here
-READS = [
-    (stage.name, file)
-    for stage in STAGES
-    for file in stage.reads(load(DEMO))
-    if stage.runs and not stage.serves and "ood" not in file
-]
+RUN = [stage for stage in STAGES if stage.runs and stage.name not in ("data", "serve")]
 
 
-@pytest.mark.parametrize(("stage", "file"), READS)
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
 def test_a_missing_file_is_one_line_that_names_its_stage(
-    pipeline: Path, tmp_path: Path, stage: str, file: str
+    pipeline: Path, tmp_path: Path, stage: Stage
 ) -> None:
     folder = shutil.copytree(pipeline, tmp_path / "copy")
-    (folder / "artifacts" / file).unlink()
-    done = run_script(folder, stage)
-    if done.returncode:  # config.json is not read by every stage that reads its folder
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        content = (folder / "artifacts" / file).read_bytes()
+        (folder / "artifacts" / file).unlink()
+        done = run_script(folder, stage.name)
+        assert done.returncode == 1, file
         assert done.stderr.count("\n") == 1, done.stderr
-        assert re.search(r"is missing: run \w+\.py first", done.stderr)
-    else:
-        assert file.endswith("config.json") or "dense/model.s" in file
+        assert f"artifacts/{file} is missing: run " in done.stderr
+        (folder / "artifacts" / file).write_bytes(content)
+
+
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "unknown"])
+def test_a_damaged_file_is_one_line_that_names_its_stage(
+    pipeline: Path, tmp_path: Path, stage: Stage, noted: bool
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    if not noted:  # as where a file came from elsewhere: its reader is to notice
+        (folder / "artifacts" / "files.json").write_text("[1]")
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        path = folder / "artifacts" / file
+        content = path.read_bytes()
+        for wrong in (content[: len(content) // 3], b"", b"\xff" * 100):
+            path.write_bytes(wrong)
+            done = run_script(folder, stage.name)
+            assert done.returncode == 1, file
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert re.search(rf"artifacts/{file} is (damaged|shorter)", done.stderr)
+        path.write_bytes(content)
 
 
 def test_unstructured_magnitude_is_what_torch_prunes(
