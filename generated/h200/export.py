@@ -313,15 +313,19 @@ def open_checkpoint(name: str, data: Path | None = None) -> Graph:
     return Graph(config, weights, data or file)
 
 
+def describe(name: str) -> None:
+    """Write the float32 graph of a checkpoint beside its weights."""
+    model = decoder(open_checkpoint(name), embed_float32, linear_float32)
+    with writing(f"{name}/model.onnx") as file:
+        onnx.save(model, file)
+
+
 def main() -> None:
     for name in CHECKPOINTS:
-        graph = open_checkpoint(name)
-        model = decoder(graph, embed_float32, linear_float32)
-        with writing(f"{name}/model.onnx") as file:
-            onnx.save(model, file)
+        describe(name)
     with writing("onnx") as out:
         out.mkdir()
-        graph = open_checkpoint(name, out / "model.onnx.data")
+        graph = open_checkpoint(CHECKPOINTS[-1], out / "model.onnx.data")
         model = decoder(graph, embed_float16, linear_quantized)
         onnx.save(model, out / "model.onnx")
     size = sum(file.stat().st_size for file in (ARTIFACTS / "onnx").iterdir())
