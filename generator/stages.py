@@ -176,7 +176,7 @@ STAGES = (
         writes=lambda spec: _folder("recovered"),
         present=_recovers,
     ),
-    Stage("graph", fields=("quantization.weights", "target.context"), runs=False),
+    Stage("graph", fields=("target.context",), runs=False, part_of="export"),
     Stage(
         "export",
         fields=("quantization",),
