@@ -15,8 +15,8 @@ from leangen.spec import Spec
 
 STORAGE = {32: "float32", 16: "float16"}  # by bits; fewer are quantized
 ACCURACY_LEVEL = {"int8": 4, "float32": 1}  # of ONNX Runtime's MatMulNBits
-DATA_RUNTIME = 40 * 2**20  # Python and numpy
-BPE_RUNTIME = 330 * 2**20  # the words of Python's library, from which a BPE is learnt
+DATA_RUNTIME = {"bytes": 40 * 2**20, "bpe": 330 * 2**20}  # a BPE counts all words
+DOCSTRINGS_RUNTIME = {"bytes": 50 * 2**20, "bpe": 72 * 2**20}  # parsed; few words
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def _stage(
 def _plan_data(spec: Spec, stage: Stage) -> StagePlan:
     """Text is read file by file; only a BPE's training counts all of its words."""
     learns = spec.tokenizer.kind == "bpe"
-    formula = "Python, numpy, a BPE's training on Python's library"
-    runtime = Item("runtime", BPE_RUNTIME, formula, hosting.MEASURED)
-    if not learns:
-        runtime = Item("runtime", DATA_RUNTIME, "Python, numpy", hosting.MEASURED)
+    parses = spec.data.source == "python-docstrings"
+    size = (DOCSTRINGS_RUNTIME if parses else DATA_RUNTIME)[spec.tokenizer.kind]
+    trained = ", a BPE's training on Python's library" if learns else ""
+    runtime = Item("runtime", size, f"Python, numpy{trained}", hosting.MEASURED)
     moment = "more with more text" if learns else "however much text there is"
     return _stage("data", spec, "cpu", arrange([runtime]), moment)
 
