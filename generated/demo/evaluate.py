@@ -44,7 +44,7 @@ TEXTS = [
     "test",
     "ood",
 ]
-CONTEXT = 256  # target.context: tokens in a sequence
+CONTEXT = 128  # target.context: tokens in a sequence
 PERPLEXITY_RATIO = 1.25  # gates.perplexity_ratio: test, to dense
 EVALUATED_TOKENS = 32_768  # of each text, at most
 CHUNK = 512  # tokens whose logits are in memory at once

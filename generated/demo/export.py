@@ -44,7 +44,7 @@ CHECKPOINTS = {
     "sparse": "prune.py",
     "recovered": "recover.py",
 }
-CONTEXT = 256  # target.context: positions that the rotary tables cover
+CONTEXT = 128  # target.context: positions that the rotary tables cover
 BITS = 4  # quantization.weights
 HEAD_BITS = 8  # the output head tells all tokens apart: it keeps more
 GROUP_SIZE = 32  # quantization.group_size: inputs that share a scale

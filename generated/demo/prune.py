@@ -57,7 +57,7 @@ from model import (
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
 CALIBRATION_SEQUENCES = 128  # as in the paper
-MICRO_BATCH = 16  # sequences at once
+MICRO_BATCH = 32  # sequences at once
 DEVICE = "cpu"
 ARTIFACTS = Path(__file__).parent / "artifacts"
 DATA, OUT = ARTIFACTS / "data", ARTIFACTS / "sparse"

@@ -48,8 +48,8 @@ from torch.nn import functional as F
 from model import MAX_POSITION_EMBEDDINGS, Llama, config
 
 TOKENS = 400_000  # sparsity.recover.tokens
-BATCH_SIZE = 16  # train.batch_size: sequences a step
-MICRO_BATCH = 16  # sequences at once: a divisor of the batch that fits
+BATCH_SIZE = 8  # train.batch_size: sequences a step
+MICRO_BATCH = 8  # sequences at once: a divisor of the batch that fits
 LEARNING_RATE = 0.001  # sparsity.recover.learning_rate
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone
 SEED = 1  # train.seed + 1: not the sequences of the training again

@@ -49,9 +49,9 @@ from torch.nn import functional as F
 from model import MAX_POSITION_EMBEDDINGS, NUM_HIDDEN_LAYERS, Llama, config
 
 TOKENS = 1_500_000  # train.tokens
-BATCH_SIZE = 16  # train.batch_size: sequences a step
-MICRO_BATCH = 16  # sequences at once: a divisor of the batch that fits
-LEARNING_RATE = 0.003  # train.learning_rate: at its peak
+BATCH_SIZE = 8  # train.batch_size: sequences a step
+MICRO_BATCH = 8  # sequences at once: a divisor of the batch that fits
+LEARNING_RATE = 0.002  # train.learning_rate: at its peak
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone
 SEED = 0  # train.seed
 STEPS = math.ceil(TOKENS / (BATCH_SIZE * MAX_POSITION_EMBEDDINGS))
