@@ -1,16 +1,15 @@
 """The `leangen` command: one thin function a verb."""
 
+import gc
 import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,15 +19,17 @@ FORMAT_VERSION = 1  # of the documents that --json prints
 NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Specs, in YAML.")]
+INPUT = "in YAML; - reads standard input."
+Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
 
@@ -69,6 +70,8 @@ def init(
     json: Json = False,
 ) -> Answer:
     """Write a commented spec that builds as it is."""
+    from importlib.resources import files
+
     from leangen.generator.disk import create
 
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
@@ -78,7 +81,7 @@ def init(
 
 @app.command()
 def plan(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
     out: Out = GENERATED,
     fit: Annotated[
         bool, typer.Option("--fit", help="Tabulate what fits: patterns, bits, context.")
@@ -94,11 +97,12 @@ def plan(
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     from leangen.generator.plan import plan as planned_of
     from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.plan.table import table
     from leangen.generator.report.as_json import facts
+    from leangen.generator.report.fit_table import fit_table
     from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
     from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
@@ -113,7 +117,8 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(spec, planned, found)
+    listed = found and not (fit or json)
+    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -124,40 +129,52 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
-    from leangen.generator.disk import show, write
-    from leangen.generator.project import open_projects
-    from leangen.generator.report.changes import edited, facts, written
+    from leangen.generator.disk import show
+    from leangen.generator.open import open_projects
+    from leangen.generator.project import write_project
+    from leangen.generator.report.changes import edited, facts, foreign, written
 
-    projects = open_projects(specs, out)
-    refused = [finding for project in projects for finding in edited(project)]
-    if refused and not force:
+    projects = open_projects(specs, out, hashes)
+    refused = [finding for project in projects for finding in foreign(project)]
+    text = ""
+    if not force:
+        refused += [finding for project in projects for finding in edited(project)]
         text = "".join(show(c) for project in projects for c in project.edited)
+    if refused:
         return Answer(text, list(map(facts, projects)), REFUSED, refused)
-    for project in projects:
-        write(project.changes)
+    projects = [write_project(project, force) for project in projects]
     return Answer("".join(map(written, projects)), list(map(facts, projects)))
 
 
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.project import open_projects
-    from leangen.generator.report.changes import facts, status
+    from leangen.generator.open import open_projects
+    from leangen.generator.report.changes import facts, foreign, status
 
     projects = open_projects(specs, out)
-    differs = any(project.changes for project in projects)
+    differs = any(project.changes or project.foreign for project in projects)
     text = "".join(map(status, projects))
-    return Answer(text, list(map(facts, projects)), NO if differs else 0)
+    found = [finding for project in projects for finding in foreign(project)]
+    return Answer(text, list(map(facts, projects)), NO if differs else 0, found)
 
 
 @app.command()
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
@@ -178,19 +195,32 @@ def run(
     last: Annotated[
         str | None, typer.Option("--until", help="Stage to end with; serve serves.")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what would run, and why; run nothing."),
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
-    from leangen.generator.project import open_projects
-    from leangen.generator.run.run import prepare, run_jobs
+    from leangen.generator.open import open_projects
+    from leangen.generator.run import run as runs
 
+    prepared = [
+        (project, runs.prepare(project, first, last))
+        for project in open_projects(specs, out)
+    ]
+    if dry_run:
+        previews = [(p, runs.preview(p, jobs, first)) for p, jobs in prepared]
+        text = "".join(runs.told(p, ended) for p, ended in previews)
+        return Answer(text, [runs.facts(p, ended) for p, ended in previews])
+    for _, jobs in prepared:
+        runs.refuse_missing_packages(jobs, first)
     found = []
-    prepared = [(p, prepare(p, first, last)) for p in open_projects(specs, out)]
     for project, jobs in prepared:
-        stages, code = run_jobs(project, jobs, first, stdout=2 if json else None)
-        found.append({"name": project.spec.name, "stages": stages})
-        if code:
-            return Answer("", found, code)
+        ended = runs.run_jobs(project, jobs, first, stdout=2 if json else None)
+        found.append(runs.facts(project, ended))
+        if ended and ended[-1].exit_code:
+            return Answer("", found, ended[-1].exit_code)
     return Answer("", found)
 
 
@@ -202,11 +232,29 @@ def schema() -> Answer:
     return Answer(json.dumps(described(), indent=2) + "\n")
 
 
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        Literal["hardware", "models", "engines", "fields"],
+        typer.Argument(help="What to list."),
+    ],
+    json: Json = False,
+) -> Answer:
+    """List what a spec may name, or every field with its range and default."""
+    from leangen.spec.listing import listing
+
+    text, rows = listing(what)
+    return Answer(text, document={what: rows})
+
+
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
             stream.reconfigure(errors="backslashreplace")
+    gc.set_threshold(YOUNG)
+    if "_LEANGEN_COMPLETE" in os.environ:  # a shell waits for names to complete
+        sys.modules["rich"] = None  # type: ignore[assignment]  # typer would load it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -220,9 +268,10 @@ def main() -> None:
     except OSError as error:
         answer = _failure("io", str(error), IO_ERROR)
     except Exception:  # noqa: BLE001 - the last resort
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
+    gc.freeze()  # the process ends: nothing is worth a last search for garbage
     sys.exit(answer.exit_code)
 
 

@@ -11,9 +11,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.spec import loads
 
@@ -39,7 +41,7 @@ NM, RATIO = "pattern: 2:4", "pattern: unstructured, ratio: 0.5"
 BUDGET = "h200, vram_budget: {}"
 B, F, T, N = "bf16", "float32", "true", "false"
 CPU = "x86-avx512"
-MODELS = {
+MODELS: dict[str, tuple[Any, ...]] = {
     "r1": (320, 864, 8, 5, 5, 512, T, 8192, 128, B, NM, N, 8, "h200"),
     "r2": (320, 864, 8, 5, 5, 512, T, 8192, 128, B, NM, N, 8, BUDGET.format("1500MiB")),
     "r3": (512, 1408, 8, 8, 2, 1024, T, 16384, 64, B, NM, T, 8, "h200"),
@@ -124,11 +126,13 @@ MODELS = {
 def prepare(folder: Path, name: str) -> None:
     """Write a model's scripts, and random tokens where its text would be."""
     shape = list(MODELS[name])
-    tokens = 3 * shape[8] * shape[5]
+    batch, length = shape[8], shape[5]
+    assert isinstance(batch, int) and isinstance(length, int)
+    tokens = 3 * batch * length
     shape[7] = f"{{bpe: {shape[7]}}}" if shape[7] else "bytes"
     spec = loads(SPEC.format(*shape, name=name, tokens=tokens))
     (folder / "artifacts" / "data").mkdir(parents=True, exist_ok=True)
-    for file, text in build(spec).items():
+    for file, text in build(spec, plan(spec)).items():
         (folder / file).write_text(text)
     random = np.random.default_rng(0)
     for split, count in (("train", 3_000_000), ("val", 200_000)):

@@ -31,6 +31,7 @@ def main() -> None:
         [sys.executable, folder / "serve.py"], stdout=subprocess.PIPE, text=True
     )
     try:
+        assert server.stdout
         ready = server.stdout.readline()
         print(ready, end="")
         found = re.search(r"http://\S+", ready)

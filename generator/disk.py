@@ -4,11 +4,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from difflib import unified_diff
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leangen.generator import lock
+from leangen.generator.folder import refuse_links
 from leangen.spec import LeangenError
 
 MISSING, OUTDATED, OBSOLETE, EDITED = "missing", "outdated", "obsolete", "edited"
@@ -30,12 +30,7 @@ class Change:
 
 def compare(folder: Path, files: Mapping[str, str]) -> list[Change]:
     """List how the folder differs from the files that should be in it."""
-    if folder.is_symlink():
-        raise LeangenError.of(
-            f"{folder} is a symbolic link: leangen writes to real folders alone",
-            remedy="remove the link, or choose another --out",
-            code="symlink",
-        )
+    refuse_links(folder)
     locked = lock.parse_lock(_read(folder / lock.NAME) or "")
     changes = []
     for name in sorted(files.keys() | locked.keys()):
@@ -64,8 +59,16 @@ def _read(file: Path) -> str | None:
         return None
 
 
+def has_hashes(folder: Path) -> bool:
+    """Tell whether the requirements in a folder were built with hashes."""
+    files = folder.glob("requirements-*.txt")
+    return any("--hash=sha256:" in (_read(file) or "") for file in files)
+
+
 def show(change: Change) -> str:
     """Write a change as a unified diff."""
+    from difflib import unified_diff
+
     old, new = (change.old or "").splitlines(True), (change.new or "").splitlines(True)
     before = "/dev/null" if change.old is None else f"a/{change.file.as_posix()}"
     after = "/dev/null" if change.new is None else f"b/{change.file.as_posix()}"
@@ -78,24 +81,41 @@ def _complete(lines: Iterator[str]) -> Iterator[str]:
 
 
 def write(changes: Iterable[Change]) -> None:
-    """Bring the disk to what the changes say, the lock last, each file atomically.
+    """Bring the disk to what the changes say, each file atomically.
 
     Everything is written beside its place first, so that a full disk changes nothing.
+    The lock comes first with the old hashes and the new, and last with the new alone:
+    whenever a build is killed, each file is known as leangen's.
     """
-    ordered = sorted(changes, key=lambda change: change.file.name == lock.NAME)
+    steps = list(enumerate(_in_order(changes)))
     try:
-        for change in ordered:
+        for number, change in steps:
             if change.new is not None:
-                _stage(change.file, change.new)
-        for change in ordered:
+                _stage(change.file, _partial(change.file, number), change.new)
+        for number, change in steps:
             if change.new is not None:
-                os.replace(_partial(change.file), change.file)
+                os.replace(_partial(change.file, number), change.file)
             else:
                 change.file.unlink(missing_ok=True)
     finally:
-        for change in ordered:
+        for number, change in steps:
             with suppress(OSError):
-                _partial(change.file).unlink(missing_ok=True)
+                _partial(change.file, number).unlink(missing_ok=True)
+
+
+def _in_order(changes: Iterable[Change]) -> Iterator[Change]:
+    """Set the lock around what it vouches for."""
+    listed = list(changes)
+    locks = [change for change in listed if change.file.name == lock.NAME]
+    for change in locks:
+        yield replace(change, new=lock.merge(change.old or "", change.new or ""))
+    yield from (change for change in listed if change not in locks)
+    yield from locks
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """List what builds that were killed have left beside the files."""
+    return [file for file in folder.glob(".*.partial") if not file.is_dir()]
 
 
 def create(file: Path, text: str) -> None:
@@ -107,18 +127,28 @@ def create(file: Path, text: str) -> None:
             code="exists",
             exit_code=3,
         )
+    overwrite(file, text)
+
+
+def overwrite(file: Path, text: str) -> None:
+    """Write a file that is no generated one: whole, or not at all."""
     write([Change(file, MISSING, None, text)])
 
 
-def _partial(file: Path) -> Path:
-    return file.with_name(f".{file.name}.partial")
+def _partial(file: Path, number: int) -> Path:
+    return file.with_name(f".{file.name}.{number}.partial")
 
 
-def _stage(file: Path, text: str) -> None:
-    """Write a text beside the file that it will replace, and onto the disk."""
+def _stage(file: Path, partial: Path, text: str) -> None:
+    """Write a text beside the file that it will replace.
+
+    It is not forced onto the disk: what a power cut loses is built again.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    _partial(file).unlink(missing_ok=True)  # never write through a link
-    with _partial(file).open("x", encoding="utf-8", newline="\n") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
+    partial.unlink(missing_ok=True)  # never write through a link
+    try:
+        with partial.open("x", encoding="utf-8", newline="\n") as opened:
+            opened.write(text)
+    except OSError as error:
+        error.filename = str(file)  # a full disk does not say what it had no space for
+        raise

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 NAME = "leangen.lock"
 EPOCH = 2  # raised only by a release of leangen that changes what it writes
@@ -19,7 +19,22 @@ def digest(text: str) -> str:
 
 def format_lock(files: Mapping[str, str]) -> str:
     """Write one `sha256  file` line a file, sorted: edits of two branches rarely meet."""
-    lines = (f"{digest(text)}  {name}\n" for name, text in sorted(files.items()))
+    return _format({name: {digest(text)} for name, text in files.items()})
+
+
+def merge(*texts: str) -> str:
+    """Write the lock that knows every hash of some others: of a build under way."""
+    known: dict[str, set[str]] = {}
+    for text in texts:
+        for name, hashes in parse_lock(text).items():
+            known.setdefault(name, set()).update(hashes)
+    return _format(known)
+
+
+def _format(known: Mapping[str, Iterable[str]]) -> str:
+    lines = (
+        f"{found}  {name}\n" for name in sorted(known) for found in sorted(known[name])
+    )
     return HEADER + "".join(lines)
 
 

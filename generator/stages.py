@@ -6,23 +6,30 @@ from types import SimpleNamespace
 
 from leangen.spec import Spec
 
+Files = Callable[[Spec], tuple[str, ...]]
+
 
 @dataclass(frozen=True)
 class Stage:
-    """A generated file of the pipeline.
+    """A generated file of the pipeline: a script, or a module that scripts import.
 
-    fields: the parts of the spec that the stage sees; no other edit can touch it.
-    reads, writes: files under artifacts/; of those that it reads, the ones that an
-    earlier stage of the same spec writes are its inputs.
+    fields: the parts of the spec that the file sees; no other edit can touch it.
+    costs: those that the stage's bytes and time come from; plan.json lists them.
+    reads, writes: files under artifacts/. Both depend on the spec: of what is read, the
+    files that an earlier stage writes are the stage's inputs.
+    part_of: of a module, the stage whose plan it sees.
+    variant: which of the templates in the stage's folder is rendered.
     """
 
     name: str
-    fields: tuple[str, ...]
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
+    reads: Files = lambda spec: ()
+    writes: Files = lambda spec: ()
     present: Callable[[Spec], bool] = lambda spec: True
-    uses_model: bool = False
-    runs: bool = True  # False: a module that other stages import
+    part_of: str = ""
+    variant: Callable[[Spec], str] = lambda spec: "script"
+    runs: bool = True  # False: a module
     serves: bool = False  # True: does not end by itself
 
     @property
@@ -31,98 +38,182 @@ class Stage:
         return f"{self.name}.py"
 
 
-def _checkpoint(name: str) -> tuple[str, str]:
-    return f"{name}/config.json", f"{name}/model.safetensors"
-
-
-DENSE, SPARSE, RECOVERED = map(_checkpoint, ("dense", "sparse", "recovered"))
-GRAPHS = ("dense/model.onnx", "sparse/model.onnx", "recovered/model.onnx")
+CHECKPOINTS = ("dense", "sparse", "recovered")
 EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
-MEMORY = (
-    "model",
-    "train.batch_size",
-    "train.precision",
-    "train.hardware",
-    "target.hardware",
-    "target.vram_budget",
+
+
+def _weights(*checkpoints: str) -> tuple[str, ...]:
+    return tuple(f"{name}/model.safetensors" for name in checkpoints)
+
+
+def _folder(checkpoint: str) -> tuple[str, ...]:
+    return f"{checkpoint}/config.json", f"{checkpoint}/model.safetensors"
+
+
+def _tokens(*texts: str) -> tuple[str, ...]:
+    return tuple(f"data/{text}.npy" for text in texts)
+
+
+TARGET = ("target.hardware", "target.vram_budget")
+ENGINE = ("serve.engine", "serve.device")
+BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
+MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
+    *TARGET,
     "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
-RECOVERY = ("train.weight_decay", "train.seed", "sparsity.recover")
+TRAINING = (
+    "train.batch_size",
+    "train.weight_decay",
+    "train.beta1",
+    "train.beta2",
+    "train.warmup",
+    "train.max_grad_norm",
+    "train.save_minutes",
+    "train.seed",
+    "train.precision",
+    "train.hardware",
+)
 
 
-def _has_text(spec: Spec) -> bool:
-    """A checkpoint that is served as it is needs no text."""
-    return not spec.model.pretrained or spec.sparsity.pattern != "dense"
+def checkpoints_of(spec: Spec) -> tuple[str, ...]:
+    """Name the checkpoints on the way to the exported model, in order."""
+    sparse, recover = spec.sparsity.pattern != "dense", spec.sparsity.recover
+    there = {"dense": True, "sparse": sparse, "recovered": recover is not None}
+    return tuple(name for name in CHECKPOINTS if there[name])
+
+
+def _is_new(spec: Spec) -> bool:
+    return not spec.model.pretrained
+
+
+def _is_sparse(spec: Spec) -> bool:
+    return spec.sparsity.pattern != "dense"
+
+
+def _recovers(spec: Spec) -> bool:
+    return spec.sparsity.recover is not None
+
+
+def _trains(spec: Spec) -> bool:
+    return _is_new(spec) or _recovers(spec)
+
+
+def _computes(spec: Spec) -> bool:
+    """Whether any stage needs torch."""
+    return _is_new(spec) or _is_sparse(spec)
+
+
+def _texts(spec: Spec) -> tuple[str, ...]:
+    elsewhere = ("out_of_sample",) if spec.data.out_of_sample else ()
+    return "val", "test", *elsewhere
+
+
+def _vocabulary(spec: Spec) -> tuple[str, ...]:
+    return ("tokenizer.json",) if spec.tokenizer.kind == "bpe" else ()
+
+
+def _read_by_pruning(spec: Spec) -> tuple[str, ...]:
+    """Magnitudes are the weights' own; whoever looks at activations needs text."""
+    calibrates = spec.sparsity.method != "magnitude"
+    return *_weights("dense"), *(_tokens("train") if calibrates else ())
+
+
+def _read_by_recovery(spec: Spec) -> tuple[str, ...]:
+    recover = spec.sparsity.recover
+    teacher = ("dense",) if recover and recover.distill else ()
+    return *_weights("sparse", *teacher), *_tokens("train", "val")
+
+
+def _read_by_export(spec: Spec) -> tuple[str, ...]:
+    return tuple(file for name in checkpoints_of(spec) for file in _folder(name))
+
+
+def _graphs(spec: Spec) -> tuple[str, ...]:
+    return tuple(f"{name}/model.onnx" for name in checkpoints_of(spec))
+
+
+def _read_by_evaluation(spec: Spec) -> tuple[str, ...]:
+    models = *EXPORTED, *_graphs(spec), *_weights(*checkpoints_of(spec))
+    return *models, *_tokens(*_texts(spec)), *_vocabulary(spec)
 
 
 STAGES = (
+    Stage("artifacts", runs=False),
     Stage(
         "data",
         fields=("tokenizer", "data"),
-        writes=("tokenizer.json",)
-        + tuple(f"data/{split}.npy" for split in ("train", "val", "test", "ood")),
-        present=_has_text,
+        costs=("tokenizer.kind", *TARGET),
+        writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
+        present=_computes,
     ),
-    Stage("model", fields=("model", "tokenizer"), runs=False),
+    Stage("model", fields=("model", "tokenizer"), present=_computes, runs=False),
+    Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
+    Stage("training", fields=TRAINING, present=_trains, runs=False),
     Stage(
         "train",
         fields=(*MEMORY, "train"),
-        reads=("data/train.npy", "data/val.npy"),
-        writes=DENSE,
-        present=lambda spec: not spec.model.pretrained,
-        uses_model=True,
+        costs=(*MEMORY, "train.tokens"),
+        reads=lambda spec: _tokens("train", "val"),
+        writes=lambda spec: _folder("dense"),
+        present=_is_new,
     ),
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
-        reads=(*DENSE, "data/train.npy"),
-        writes=SPARSE,
-        present=lambda spec: spec.sparsity.pattern != "dense",
-        uses_model=True,
+        costs=("model", "train.hardware", *TARGET, "target.context")
+        + ("sparsity.ratio", "sparsity.method"),
+        reads=_read_by_pruning,
+        writes=lambda spec: _folder("sparse"),
+        present=_is_sparse,
+        variant=lambda spec: spec.sparsity.method,
     ),
     Stage(
         "recover",
-        fields=(*MEMORY, *RECOVERY),
-        reads=(*SPARSE, *DENSE, "data/train.npy", "data/val.npy"),
-        writes=RECOVERED,
-        present=lambda spec: spec.sparsity.recover is not None,
-        uses_model=True,
+        fields=(*MEMORY, "sparsity.recover"),
+        costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
+        reads=_read_by_recovery,
+        writes=lambda spec: _folder("recovered"),
+        present=_recovers,
     ),
     Stage(
         "export",
         fields=("quantization", "target.context"),
-        reads=(*DENSE, *SPARSE, *RECOVERED),
-        writes=(*EXPORTED, *GRAPHS),
+        costs=("model", "quantization.weights", "quantization.arithmetic")
+        + (*TARGET, *ENGINE),
+        reads=_read_by_export,
+        writes=lambda spec: (*EXPORTED, *_graphs(spec)),
     ),
+    Stage("decoder", runs=False),
+    Stage("vocabulary", fields=("tokenizer",), runs=False),
     Stage(
         "evaluate",
-        fields=("target.context", "data.out_of_sample", "gates"),
-        reads=(*EXPORTED, *GRAPHS, *DENSE, *SPARSE, *RECOVERED)
-        + ("data/val.npy", "data/test.npy", "data/ood.npy"),
-        writes=("report.json", "report.md"),
-        present=lambda spec: not spec.model.pretrained,
+        fields=("data.out_of_sample", "gates"),
+        costs=("model", "target.context", *TARGET),
+        reads=_read_by_evaluation,
+        writes=lambda spec: ("report.json", "report.md"),
+        present=_is_new,
     ),
+    Stage("api", runs=False, part_of="serve"),
     Stage(
         "serve",
-        fields=("tokenizer", "target.context", "serve"),
-        reads=(*EXPORTED, "tokenizer.json"),
+        fields=("tokenizer", "serve"),
+        costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
+        + (*TARGET, "target.context", "target.batch"),
+        reads=lambda spec: (*EXPORTED, *_vocabulary(spec)),
         serves=True,
     ),
 )
 
 
 def stages_of(spec: Spec) -> list[Stage]:
-    """List the stages that a spec has, in the order in which they run."""
+    """List the files that a spec has, in the order in which their stages run."""
     return [stage for stage in STAGES if stage.present(spec)]
 
 
-def checkpoints_of(spec: Spec) -> dict[str, str]:
-    """Name the checkpoints on the way to the exported model, and what writes them."""
-    writers = {file: s.script for s in stages_of(spec) for file in s.writes}
-    folders = ("dense", "sparse", "recovered")
-    files = {folder: _checkpoint(folder)[0] for folder in folders}
-    return {folder: writers[file] for folder, file in files.items() if file in writers}
+def makers_of(spec: Spec) -> dict[str, str]:
+    """Name the script that makes each file under artifacts/."""
+    return {file: s.script for s in stages_of(spec) for file in s.writes(spec)}
 
 
 def select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:

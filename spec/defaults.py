@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leangen.spec.catalogue.checkpoint import read_config, shape_of
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import CUSTOM, Hardware, custom, machines
-from leangen.spec.catalogue.models import Config, presets, read_config, shape_of
+from leangen.spec.catalogue.models import Config, presets
+from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
     Data,
     Gates,
@@ -24,7 +26,12 @@ from leangen.spec.spec import (
 LONGEST = (
     2048  # tokens to train given weights on, at most: as Wanda and SparseGPT calibrate
 )
+PUBLISHED = 16  # bits of given weights, unless the spec asks for others
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
+
+HOME = "~"
+NO_HOME = "~ is not expanded: it is another folder for each reader"
+WHOLE_PATH = "write the whole path, or a relative one"
 
 Values = Mapping[str, Any]
 
@@ -34,8 +41,12 @@ def config_of(written: Values, folder: Path) -> Config | None:
 
     Raises LeangenError where its config.json cannot be read.
     """
-    checkpoint = written.get("model", {}).get("checkpoint")
-    return None if checkpoint is None else read_config(folder / checkpoint)
+    checkpoint = _section(written, "model").get("checkpoint")
+    if checkpoint is None:
+        return None
+    if checkpoint.startswith(HOME):
+        raise LeangenError.of(NO_HOME, remedy=WHOLE_PATH, code="path")
+    return read_config(folder / checkpoint)
 
 
 def with_model(
@@ -45,13 +56,23 @@ def with_model(
 
     Raises LeangenError where that cannot be planned.
     """
-    named: Values = written.get("model", {})
+    named = _section(written, "model")
     origin = {name: named[name] for name in ("checkpoint", "preset") if name in named}
     if not origin:
         return dict(filled)
     shape = config if config is not None else {**presets()[named["preset"]], **named}
-    pretrained = config is not None or "tokens" not in written.get("train", {})
-    return {**filled, "model": shape_of(shape) | origin | {"pretrained": pretrained}}
+    pretrained = config is not None or "tokens" not in _section(written, "train")
+    model = shape_of(shape) | origin | {"pretrained": pretrained}
+    own = _section(written, "quantization")
+    unasked = {"weights": PUBLISHED} if pretrained and "weights" not in own else {}
+    bits = {"quantization": _section(filled, "quantization") | unasked}
+    return {**filled, "model": model} | (bits if unasked else {})
+
+
+def _section(values: Values, name: str) -> dict[str, Any]:
+    """Give a section's fields; none where something else stands in its place."""
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def machine(name: str, section: Values | None) -> Hardware | None:
@@ -93,7 +114,6 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
     engine = engine_row(serve["engine"], device)
     assert engine, "a rule refuses an engine where it does not run"
     model, tokenizer = _model(filled, written)
-    budget = min(target.get("vram_budget", serving.usable_bytes), serving.usable_bytes)
     data = filled["data"]
     return Spec(
         name=filled["name"],
@@ -102,6 +122,7 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         data=Data(
             source=data["source"],
             path=tuple(data.get("path", ())),
+            field=data["field"],
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
         train=Train(**filled["train"] | {"hardware": training}),
@@ -109,11 +130,24 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
         ),
-        target=Target(**target | {"hardware": serving, "vram_budget": budget}),
+        target=_target(target, serving),
         serve=Serve(**serve | {"device": device}),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
+        engine=engine,
         written=written,
         config=config,
+    )
+
+
+def _target(values: Values, hardware: Hardware) -> Target:
+    """Build the target; a budget is at most what the driver and the system leave."""
+    usable = hardware.usable_bytes
+    return Target(
+        hardware=hardware,
+        vram_budget=min(values.get("vram_budget", usable), usable),
+        budget_given="vram_budget" in values,
+        context=values["context"],
+        batch=values["batch"],
     )
 
 

@@ -1,11 +1,12 @@
 """What users see when something is wrong: diagnostics, and the one exception."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
 SHOWN = 96  # characters of a source line that a report shows
+MOST = 50  # findings of one file that a report lists
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class LeangenError(Exception):
         return "\n".join(map(render, self.diagnostics))
 
 
+def bounded(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Keep the first findings of a file, and say how many more there are."""
+    more = len(found) - MOST
+    if more <= 0:
+        return list(found)
+    message = f"{more:,} more findings are not listed"
+    return [*found[:MOST], Diagnostic("too-many", message, file=found[0].file)]
+
+
 def as_json(diagnostic: Diagnostic) -> dict[str, str | int]:
     """Describe a finding for `--json`."""
     expected = f"; expected {diagnostic.expected}" if diagnostic.expected else ""
@@ -95,7 +105,9 @@ def _one_line(diagnostic: Diagnostic) -> str:
 def _head(subject: str, diagnostic: Diagnostic) -> str:
     """State the subject, the field and the fact."""
     severity = diagnostic.severity.replace("error", "").replace(subject, "")
-    parts = [subject, severity, diagnostic.path, diagnostic.message]
+    path = diagnostic.path
+    shown = path if len(path) <= SHOWN else f"{path[: SHOWN - 1]}…"
+    parts = [subject, severity, shown, diagnostic.message]
     return ": ".join(filter(None, parts))
 
 
@@ -110,7 +122,7 @@ def _advice(diagnostic: Diagnostic) -> str:
 def _excerpt(diagnostic: Diagnostic) -> tuple[str, str, int]:
     """Cut the source line around the place: its text, the indent and the carets."""
     start = max(0, diagnostic.column - SHOWN * 3 // 4)
-    line = _printable(diagnostic.source)[start : start + SHOWN]
+    line = _printable(diagnostic.source[start : start + SHOWN])
     before = line[: diagnostic.column - 1 - start]
     marked = line[len(before) :][: diagnostic.width]
     return line.rstrip(), " " * _cells(before), max(1, _cells(marked))

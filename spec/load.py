@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,20 @@ from leangen.spec.check.schema import schema
 from leangen.spec.check.validate import validate, without_echoes
 from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import config_of, spec_of, with_model
-from leangen.spec.errors import Diagnostic, LeangenError
+from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.rules.apply import contradictions, problems
 from leangen.spec.spec import Spec
 from leangen.spec.text.document import Document, steps
 from leangen.spec.text.parse import parse
-from leangen.spec.text.source import read_bytes
+from leangen.spec.text.source import name_of, read_bytes
 
 
 def load(path: Path) -> Spec:
-    """Load the spec in a file; raises LeangenError with all that is wrong in it."""
-    return loads(read_bytes(path), str(path))
+    """Load the spec in a file, or from standard input for -; raises LeangenError.
+
+    The error has all that is wrong in it.
+    """
+    return loads(read_bytes(path), name_of(path))
 
 
 def loads(text: str | bytes, file: str = "<spec>") -> Spec:
@@ -44,14 +48,15 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
         doubtful = ["model"]  # its shape is not known
     wrong |= contradictions(document, filled, wrong, doubtful)
     if wrong:
-        raise LeangenError(sorted(without_echoes(wrong), key=_order))
-    return spec_of(filled, values, config)
+        raise LeangenError(bounded(sorted(without_echoes(wrong), key=_order)))
+    return replace(spec_of(filled, values, config), document=document)
 
 
 def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
     """Change fields of a spec as its author would; None where a rule forbids it.
 
-    `changes` maps paths such as target.context to values of the right type.
+    `changes` maps paths such as target.context to values of the right type, or to None
+    where the field is left out.
     """
     values: dict[str, Any] = deepcopy(dict(spec.written))
     for path, value in changes.items():
@@ -60,20 +65,23 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
         for step in above:
             section = section.setdefault(step, {})
         section[name] = value
+        if value is None:
+            del section[name]
     filled = with_model(fill(values, schema()), values, spec.config)
     if next(problems(filled, values), None):
         return None
-    return spec_of(filled, values, spec.config)
+    return replace(spec_of(filled, values, spec.config), document=spec.document)
 
 
 def diagnostic_at(
-    path: Path, field: str, code: str, message: str, suggestion: str = ""
+    spec: Spec, field: str, code: str, message: str, suggestion: str = ""
 ) -> Diagnostic:
-    """Point at a field of a spec file, or at the nearest section above it.
+    """Point at a field of a loaded spec, or at the nearest section above it.
 
     `field` is a path such as target.context, `suggestion` a remedy in words.
     """
-    document = parse(read_bytes(path), str(path))
+    document = spec.document
+    assert document, "what is loaded knows its places"
     place = document.nearest(steps(field)).caret
     return document.source.diagnostic(
         place, code, message, path=field, suggestion=suggestion

@@ -15,7 +15,8 @@ INTRODUCTION = """\
 # The spec
 
 {description}
-This page is made from `spec/schema.json` by `python -m leangen.spec.reference`.
+This page is made from `spec/schema.json` by `python -m leangen.spec.reference`; `leangen list fields`
+prints the same on a terminal, and `leangen list hardware`, `models` and `engines` the catalogues.
 
 A spec is one YAML file, read by the rules of YAML 1.2: `2:4` and `no` are texts, `1e-3`
 is a number. Every field is named once; a field that is not below is an error, and so
@@ -26,6 +27,10 @@ editors complete and check it against what `leangen schema` prints:
 
 Counts take k, M, B and T (powers of 1,000), lengths take k and M (powers of 1,024),
 memory takes KiB, MiB, GiB and TiB or kB, MB, GB and TB; all must come to whole numbers.
+
+Relative paths in a spec start at the folder of the spec (of standard input: at the working
+directory); `--out`, as every argument of the command, starts at the working directory. `~`
+is not expanded.
 """
 
 

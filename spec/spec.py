@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from leangen.spec.catalogue.engines import Engine
 from leangen.spec.catalogue.hardware import Hardware
+from leangen.spec.text.document import Document
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,30 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Data:
-    """Sources of text; path and out_of_sample are globs."""
+    """Sources of text; path and out_of_sample are globs.
+
+    `field`: where an object of a file of JSON lines holds its text.
+    """
 
     source: str
     path: tuple[str, ...]
+    field: str
     out_of_sample: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Train:
-    """Training from scratch; batch_size counts sequences."""
+    """Training from scratch; batch_size counts sequences, warmup is a share of the steps."""
 
     tokens: int
     batch_size: int
     learning_rate: float
     weight_decay: float
+    beta1: float
+    beta2: float
+    warmup: float
+    max_grad_norm: float
+    save_minutes: float
     precision: str
     hardware: Hardware
     seed: int
@@ -111,10 +122,14 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences."""
+    """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences.
+
+    `budget_given`: whether the author wrote the budget, or it is all that is usable.
+    """
 
     hardware: Hardware
     vram_budget: int
+    budget_given: bool
     context: int
     batch: int
 
@@ -140,8 +155,9 @@ class Gates:
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
-    `written` is what the page itself says, `config` what its checkpoint says: variants
-    are made from them.
+    `engine` is the row of the catalogue that `serve` names. `written` is what the page
+    itself says, `config` what its checkpoint says: variants are made from them.
+    `document` knows where each field stands: a file may be a pipe, read once.
     """
 
     name: str
@@ -154,5 +170,7 @@ class Spec:
     target: Target
     serve: Serve
     gates: Gates
+    engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    document: Document | None = field(default=None, compare=False, repr=False)

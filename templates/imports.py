@@ -3,6 +3,7 @@
 A file to read and to check, never to run. Its order is the order in the scripts.
 """
 
+import argparse
 import ast
 import codecs
 import functools
@@ -12,7 +13,9 @@ import logging
 import math
 import os
 import pickle
+import platform
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -24,14 +27,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import timedelta
-from glob import glob
+from functools import cache, cached_property
 from http import HTTPStatus
 from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import onnx
@@ -47,11 +50,50 @@ from torch.utils.checkpoint import checkpoint
 from waitress import create_server
 from waitress.server import BaseWSGIServer
 
+from api import MODEL, QUEUE, Server
+from artifacts import (
+    ARTIFACTS,
+    FOLDER,
+    MADE_BY,
+    SCRIPT,
+    damaged,
+    digest,
+    finish,
+    is_whole,
+    peak_bytes,
+    read_table,
+    reading,
+    remove,
+    require,
+    run,
+    stop,
+    write_json,
+    writing,
+)
+from decoder import Decoder, sample
 from model import (
     MAX_POSITION_EMBEDDINGS,
     NUM_HIDDEN_LAYERS,
+    VOCAB_SIZE,
     DecoderLayer,
     Llama,
     config,
     rotary_table,
 )
+from tensors import (
+    DEVICE,
+    cut,
+    load_tokens,
+    load_weights,
+    peak_device_bytes,
+    require_gpu,
+    save_checkpoint,
+)
+from training import (
+    SEED,
+    Run,
+    loss_of,
+    make_optimizer,
+    train,
+)
+from vocabulary import Vocabulary

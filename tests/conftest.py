@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 TINY = """
 leangen: 1
 name: tiny
@@ -29,7 +30,7 @@ target: {hardware: x86-2core, context: 64}
 
 
 @pytest.fixture(scope="session")
-def leangen() -> Callable[..., subprocess.CompletedProcess[str]]:
+def leangen() -> Leangen:
     """Run the command as a user does, in a folder."""
 
     def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -56,8 +57,11 @@ def write_texts(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def run_pipeline(tmp_path_factory, leangen) -> Callable[[str], Path]:
+def run_pipeline(
+    tmp_path_factory: pytest.TempPathFactory, leangen: Leangen
+) -> Callable[[str], Path]:
     """Build a spec and run all its stages up to the report; return its folder."""
+    pytest.importorskip("torch")  # tests of leangen alone have none
 
     def run(text: str) -> Path:
         root = tmp_path_factory.mktemp("project")
@@ -73,13 +77,13 @@ def run_pipeline(tmp_path_factory, leangen) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def pipeline(run_pipeline) -> Path:
+def pipeline(run_pipeline: Callable[[str], Path]) -> Path:
     """The folder of a tiny model: bytes, 2:4 Wanda, recovery, 4 bits."""
     return run_pipeline(TINY)
 
 
 @pytest.fixture(scope="session")
-def bpe_pipeline(run_pipeline) -> Path:
+def bpe_pipeline(run_pipeline: Callable[[str], Path]) -> Path:
     """The folder of a tiny dense model: BPE, tied embeddings, plain attention, 8 bits."""
     text = TINY.replace("name: tiny", "name: tiny-bpe\ntokenizer: {bpe: 320}")
     text = text.replace("model:\n", "model:\n  tie_word_embeddings: true\n")

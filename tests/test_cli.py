@@ -2,18 +2,21 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = Path(__file__).parents[1] / "spec" / "starter.yaml"
 
 
 @pytest.fixture
-def project(tmp_path: Path, leangen) -> Path:
+def project(tmp_path: Path, leangen: Leangen) -> Path:
     """A folder with a spec that was built."""
     assert leangen("init", cwd=tmp_path).returncode == 0
     done = leangen("build", "spec.yaml", cwd=tmp_path)
@@ -36,7 +39,9 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_init_writes_a_spec_that_builds_and_never_overwrites(project, leangen) -> None:
+def test_init_writes_a_spec_that_builds_and_never_overwrites(
+    project: Path, leangen: Leangen
+) -> None:
     assert (folder(project) / "train.py").exists()
     before = snapshot(project)
     done = leangen("init", cwd=project)
@@ -45,7 +50,7 @@ def test_init_writes_a_spec_that_builds_and_never_overwrites(project, leangen) -
     assert snapshot(project) == before
 
 
-def test_build_touches_only_what_changed(project, leangen) -> None:
+def test_build_touches_only_what_changed(project: Path, leangen: Leangen) -> None:
     times = {p.name: p.stat().st_mtime_ns for p in folder(project).iterdir()}
     replace(project / "spec.yaml", "weights: 4", "weights: 8")
     done = leangen("build", "spec.yaml", cwd=project)
@@ -59,7 +64,9 @@ def test_build_touches_only_what_changed(project, leangen) -> None:
     assert "wrote generated/my-model/export.py" in done.stdout
 
 
-def test_build_removes_what_the_spec_no_longer_says(project, leangen) -> None:
+def test_build_removes_what_the_spec_no_longer_says(
+    project: Path, leangen: Leangen
+) -> None:
     (folder(project) / "notes.txt").write_text("mine")
     text = (project / "spec.yaml").read_text()
     (project / "spec.yaml").write_text(
@@ -72,7 +79,7 @@ def test_build_removes_what_the_spec_no_longer_says(project, leangen) -> None:
 
 
 def test_an_edited_file_stops_the_build_and_force_overwrites_it(
-    project, leangen
+    project: Path, leangen: Leangen
 ) -> None:
     script = folder(project) / "train.py"
     script.write_text(script.read_text() + "print('mine')\n")
@@ -89,7 +96,7 @@ def test_an_edited_file_stops_the_build_and_force_overwrites_it(
     assert leangen("check", "spec.yaml", cwd=project).returncode == 0
 
 
-def test_check_names_each_file_and_its_state(project, leangen) -> None:
+def test_check_names_each_file_and_its_state(project: Path, leangen: Leangen) -> None:
     (folder(project) / "serve.py").unlink()
     with (folder(project) / "data.py").open("a") as file:
         file.write("# mine\n")
@@ -101,7 +108,9 @@ def test_check_names_each_file_and_its_state(project, leangen) -> None:
     assert "generated/my-model/train.py: outdated" in done.stdout
 
 
-def test_diff_shows_figures_and_a_patch_that_git_applies(project, leangen) -> None:
+def test_diff_shows_figures_and_a_patch_that_git_applies(
+    project: Path, leangen: Leangen
+) -> None:
     replace(project / "spec.yaml", "weights: 4", "weights: 8")
     done = leangen("diff", "spec.yaml", cwd=project)
     assert done.returncode == 0
@@ -114,12 +123,15 @@ def test_diff_shows_figures_and_a_patch_that_git_applies(project, leangen) -> No
     assert leangen("check", "spec.yaml", cwd=project).returncode == 0
 
 
-def test_the_lock_is_what_sha256sum_checks(project) -> None:
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="no sha256sum here")
+def test_the_lock_is_what_sha256sum_checks(project: Path) -> None:
     command = ["sha256sum", "-c", "--strict", "--quiet", "leangen.lock"]
     subprocess.run(command, cwd=folder(project), check=True)
 
 
-def test_a_botched_merge_of_the_lock_loses_no_knowledge(project, leangen) -> None:
+def test_a_botched_merge_of_the_lock_loses_no_knowledge(
+    project: Path, leangen: Leangen
+) -> None:
     ours = (folder(project) / "leangen.lock").read_text()
     replace(project / "spec.yaml", "weights: 4", "weights: 8")
     assert leangen("build", "spec.yaml", cwd=project).returncode == 0
@@ -134,7 +146,7 @@ def test_a_botched_merge_of_the_lock_loses_no_knowledge(project, leangen) -> Non
 
 
 def test_links_do_not_lead_out_of_the_folder(
-    project, leangen, tmp_path_factory
+    project: Path, leangen: Leangen, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "victim").write_text("precious")
@@ -150,7 +162,7 @@ def test_links_do_not_lead_out_of_the_folder(
     assert leangen("build", "spec.yaml", cwd=project).returncode == 2
 
 
-def test_what_is_no_regular_file_is_not_read(project, leangen) -> None:
+def test_what_is_no_regular_file_is_not_read(project: Path, leangen: Leangen) -> None:
     secret = project / "secret"
     secret.write_text("precious")
     (folder(project) / "serve.py").unlink()
@@ -167,7 +179,9 @@ def test_what_is_no_regular_file_is_not_read(project, leangen) -> None:
     assert leangen("check", "spec.yaml", cwd=project).returncode == 0
 
 
-def test_json_is_one_document_even_when_the_spec_is_wrong(project, leangen) -> None:
+def test_json_is_one_document_even_when_the_spec_is_wrong(
+    project: Path, leangen: Leangen
+) -> None:
     done = leangen("check", "spec.yaml", "--json", cwd=project)
     assert done.returncode == 0
     assert json.loads(done.stdout) == {
@@ -187,7 +201,7 @@ def test_json_is_one_document_even_when_the_spec_is_wrong(project, leangen) -> N
 
 
 def test_all_errors_of_all_specs_come_at_once_and_nothing_is_written(
-    tmp_path, leangen
+    tmp_path: Path, leangen: Leangen
 ) -> None:
     text = SPEC.read_text()
     (tmp_path / "good.yaml").write_text(text)
@@ -208,7 +222,7 @@ def test_all_errors_of_all_specs_come_at_once_and_nothing_is_written(
     assert not (tmp_path / "generated").exists()
 
 
-def test_two_specs_of_one_name_are_refused(tmp_path, leangen) -> None:
+def test_two_specs_of_one_name_are_refused(tmp_path: Path, leangen: Leangen) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(SPEC.read_text())
     done = leangen("build", "a.yaml", "b.yaml", cwd=tmp_path)
@@ -217,7 +231,7 @@ def test_two_specs_of_one_name_are_refused(tmp_path, leangen) -> None:
 
 
 def test_a_model_that_exceeds_its_budget_is_refused_with_the_figures(
-    project, leangen
+    project: Path, leangen: Leangen
 ) -> None:
     replace(project / "spec.yaml", "vram_budget: 2GiB", "vram_budget: 100MiB")
     done = leangen("build", "spec.yaml", cwd=project)
@@ -237,13 +251,17 @@ def test_a_model_that_exceeds_its_budget_is_refused_with_the_figures(
         ["run", "spec.yaml", "--from"],
     ],
 )
-def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, project, leangen) -> None:
+def test_a_wrong_call_is_one_line_and_exit_code_2(
+    arguments: list[str], project: Path, leangen: Leangen
+) -> None:
     done = leangen(*arguments, cwd=project)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, leangen) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, leangen: Leangen
+) -> None:
     leangen("init", cwd=tmp_path)
     (tmp_path / "generated").write_text("a file where the folder should be")
     done = leangen("build", "spec.yaml", cwd=tmp_path)
@@ -252,7 +270,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, leangen) -> None:
     assert "generated" in done.stderr
 
 
-def test_a_full_disk_changes_nothing(project, leangen) -> None:
+def test_a_full_disk_changes_nothing(project: Path, leangen: Leangen) -> None:
     replace(project / "spec.yaml", "weights: 4", "weights: 8")
     replace(project / "spec.yaml", "tokens: 1M", "tokens: 2M")
     before = snapshot(project)
@@ -271,14 +289,15 @@ def test_a_full_disk_changes_nothing(project, leangen) -> None:
     assert snapshot(project) == before
 
 
-def test_written_files_have_ordinary_permissions(project) -> None:
+def test_written_files_have_ordinary_permissions(project: Path) -> None:
     mode = stat.S_IMODE((folder(project) / "train.py").stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
     assert mode == 0o666 & ~mask
 
 
-def test_a_full_standard_output_is_one_line(tmp_path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
     code = "from leangen.cli import main; main()"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -294,7 +313,7 @@ def test_a_full_standard_output_is_one_line(tmp_path) -> None:
     assert "No space left" in done.stderr
 
 
-def test_no_arguments_are_a_call_for_help(tmp_path, leangen) -> None:
+def test_no_arguments_are_a_call_for_help(tmp_path: Path, leangen: Leangen) -> None:
     done = leangen(cwd=tmp_path)
     assert done.returncode == 0
     assert "init" in done.stdout
@@ -302,7 +321,68 @@ def test_no_arguments_are_a_call_for_help(tmp_path, leangen) -> None:
     assert leangen("--version", cwd=tmp_path).stdout.startswith("leangen 0.")
 
 
-def test_schema_is_what_editors_read(tmp_path, leangen) -> None:
+def test_schema_is_what_editors_read(tmp_path: Path, leangen: Leangen) -> None:
     described = json.loads(leangen("schema", cwd=tmp_path).stdout)
     assert described["$schema"].startswith("http://json-schema.org/draft-07")
     assert "h200" in json.dumps(described["properties"]["target"])
+
+
+def test_help_has_a_short_name(tmp_path, leangen) -> None:
+    for arguments in ((), ("build",), ("run",)):
+        short, long = (leangen(*arguments, x, cwd=tmp_path) for x in ("-h", "--help"))
+        assert short.returncode == 0
+        assert short.stdout == long.stdout
+
+
+COMPLETIONS = {
+    "bash": {"COMP_WORDS": "leangen check --o", "COMP_CWORD": "2"},
+    "zsh": {"_TYPER_COMPLETE_ARGS": "leangen check --o"},
+    "fish": {
+        "_TYPER_COMPLETE_ARGS": "leangen check --o",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    },
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETIONS)
+def test_shells_complete_without_what_is_slow(tmp_path, shell) -> None:
+    """typer would import rich to write one line."""
+    tool = tmp_path / "leangen"
+    code = "import sys\nfrom leangen.cli import main\ntry:\n    main()\nfinally:\n"
+    code += "    slow = {'rich', 'pydantic', 'jinja2', 'jsonschema'}\n"
+    code += "    slow = {n for n in slow & set(sys.modules) if sys.modules[n]}\n"
+    code += "    print('slow:', sorted(slow), file=sys.stderr)\n"
+    tool.write_text(code)
+    asked = {"_LEANGEN_COMPLETE": f"complete_{shell}"} | COMPLETIONS[shell]
+    done = subprocess.run(
+        [sys.executable, str(tool)],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--out" in done.stdout, done.stderr
+    assert done.stderr == "slow: []\n"
+
+
+def test_an_interrupt_while_modules_load_is_one_line(tmp_path) -> None:
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from leangen.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: interrupted\n"

@@ -3,33 +3,54 @@
 from types import SimpleNamespace
 
 from leangen.generator import lock
-from leangen.generator.plan import plan
+from leangen.generator.plan import Plan
 from leangen.generator.render import plan_json
-from leangen.generator.render.script import render_module, render_script
-from leangen.generator.stages import select, stages_of
+from leangen.generator.render.hashes import with_hashes
+from leangen.generator.render.requirements import (
+    closure,
+    metadata,
+    pins,
+    requirement_files,
+)
+from leangen.generator.render.script import below_docstring, render
+from leangen.generator.stages import (
+    checkpoints_of,
+    makers_of,
+    select,
+    stages_of,
+)
 from leangen.spec import Spec
 
 GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec) -> dict[str, str]:
-    """Render all files of a spec, the lock last: name -> text."""
-    planned = plan(spec)
+def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
+    """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
-    module = ""
-    for stage in sorted(stages_of(spec), key=lambda stage: stage.runs):
-        view = select(spec, stage.fields)
-        if stage.runs:
-            decisions = SimpleNamespace(**planned.stages[stage.name].constants)
-            script = render_script(stage.name, view, decisions, module)
-            files[stage.script] = script.code
-            files[f"requirements-{stage.name}.txt"] = script.requirements
-        else:
-            module = render_module(stage.name, view, SimpleNamespace())
-            files[stage.script] = module
-    for name, text in files.items():
-        if name.endswith(".py"):
-            compile(text, name, "exec")
+    files |= _scripts(spec, planned)
+    if hashes:
+        files |= with_hashes(files)
     return files | {lock.NAME: lock.format_lock(files)}
+
+
+def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
+    """Render scripts and modules, and what pip takes for each script."""
+    folder = {"made_by": makers_of(spec), "checkpoints": checkpoints_of(spec)}
+    codes = {}
+    for stage in stages_of(spec):
+        view = vars(select(spec, stage.fields)) | {"folder": folder}
+        if stage.name in planned.stages or stage.part_of:
+            decided = planned.stages[stage.part_of or stage.name].constants
+            view["plan"] = SimpleNamespace(**decided)
+        codes[stage.script] = render(f"{stage.name}/{stage.variant(spec)}", view)
+    files = dict(codes)
+    on_cpu = spec.train.hardware.kind == "cpu"
+    for stage in stages_of(spec):
+        if stage.runs:
+            needed = pins(closure(codes, stage.script))
+            header = metadata(needed, on_cpu)
+            files[stage.script] = below_docstring(codes[stage.script], header)
+            files |= requirement_files(stage.name, needed, on_cpu)
+    return files

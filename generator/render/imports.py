@@ -4,19 +4,55 @@ import ast
 import builtins
 import symtable
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
-OWN_MODULES = {"model"}  # generated beside the scripts
+PARTS = 1024  # pieces of code that are remembered: all that the templates have
+T = TypeVar("T")
+PROVIDED = {*dir(builtins), "__file__", "__name__"}
 
 
 def unbound_names(code: str) -> set[str]:
     """List the names that the code reads and that nothing in it, nor Python, provides."""
+    parts = _look(_names, code)
+    read = {name for part in parts for name in part.read}
+    bound = {name for part in parts for name in part.bound}
+    return read - bound - PROVIDED
+
+
+def _look(at: Callable[[str], T], code: str) -> list[T]:
+    """Look at the parts of a module: scripts share most of theirs, and each is seen once.
+
+    Two blank lines part them. Where a literal holds some, the parts are no Python: then
+    the whole is looked at.
+    """
+    try:
+        return [at(part) for part in code.split("\n\n\n")]
+    except SyntaxError:
+        return [at(code)]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The global names that a piece of code reads, and those that it binds."""
+
+    read: frozenset[str]
+    bound: frozenset[str]
+
+
+@lru_cache(PARTS)
+def _names(code: str) -> _Names:
     top, *inner = _scopes(symtable.symtable(code, "script", "exec"))
     read = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
     for scope in inner:
-        read |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+        if isinstance(scope, symtable.Function):
+            read.update(scope.get_globals())
+        else:
+            read |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
     bound = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
-    return read - bound - set(dir(builtins)) - {"__file__", "__name__"}
+    return _Names(frozenset(read), frozenset(bound))
 
 
 def _scopes(scope: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
@@ -30,7 +66,12 @@ def select_imports(code: str, menu: str) -> str:
 
     Raises NameError where the code uses a name that neither it nor the menu provides.
     """
-    missing = unbound_names(code)
+    return _select(menu, frozenset(unbound_names(code)))
+
+
+@lru_cache(PARTS)
+def _select(menu: str, names: frozenset[str]) -> str:
+    missing = set(names)
     groups: list[list[str]] = [[]]
     end = 0
     for node in ast.parse(menu).body:
@@ -60,10 +101,24 @@ def _format(node: ast.Import | ast.ImportFrom) -> str:
 
 def imported_modules(code: str) -> set[str]:
     """Name the top-level modules outside the standard library that the code imports."""
-    roots = set()
-    for node in ast.walk(ast.parse(code)):
+    return set().union(*_look(_imports, code)) - sys.stdlib_module_names
+
+
+@lru_cache(PARTS)
+def _imports(code: str) -> frozenset[str]:
+    roots: set[str] = set()
+    for node in _statements(ast.parse(code)) if "import" in code else ():
         if isinstance(node, ast.Import):
             roots |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             roots.add(node.module.partition(".")[0])
-    return roots - sys.stdlib_module_names
+    return frozenset(roots)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk the statements below a node, and none of their expressions."""
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        inside = getattr(node, name, ())
+        for statement in inside if isinstance(inside, list) else ():
+            yield statement
+            yield from _statements(statement)

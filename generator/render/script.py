@@ -1,30 +1,16 @@
-"""A stage and what it may see -> the text of its script, and the packages it needs."""
+"""A template and what it may see -> the code of a script, or of a module beside it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leangen.generator.render.imports import (
-    OWN_MODULES,
-    imported_modules,
-    select_imports,
-)
+from leangen.generator.render.imports import select_imports
 from leangen.generator.render.literals import bare, literal
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-PYTHON = ">=3.11"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
-
-
-@dataclass(frozen=True)
-class Script:
-    """A stage's script, and what `pip install -r` takes for it."""
-
-    code: str
-    requirements: str
 
 
 @cache
@@ -40,62 +26,25 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        auto_reload=False,
     )
     made.filters["bare"] = bare
     return made
 
 
-def render_module(name: str, view: SimpleNamespace, decisions: SimpleNamespace) -> str:
+def render(template: str, view: Mapping[str, Any]) -> str:
     """Render a template, with the imports that it turned out to need."""
-    template = environment().get_template(f"{name}.py.j2")
-    code = template.render(vars(view) | {"plan": decisions})
-    return _below_docstring(code, select_imports(code, _read("imports.py")))
-
-
-def render_script(
-    name: str, view: SimpleNamespace, decisions: SimpleNamespace, module: str
-) -> Script:
-    """Render a script that runs alone, its dependencies in it as PEP 723 metadata.
-
-    `module` is the code of the generated model.py, which the script may import.
-    """
-    code = render_module(name, view, decisions)
-    pins = _pins(code, module)
-    on_cpu = getattr(decisions, "device", "") == "cpu"
-    index = CPU_INDEX if on_cpu and any(p.startswith("torch==") for p in pins) else ""
-    options = [f"--extra-index-url {index}"] if index else []
-    return Script(
-        code=_below_docstring(code, _metadata(pins, index)),
-        requirements="".join(f"{line}\n" for line in options + pins),
-    )
-
-
-def _pins(code: str, module: str) -> list[str]:
-    """List the pinned packages that a script imports, by itself or through model.py."""
-    modules = imported_modules(code)
-    if modules & OWN_MODULES:
-        modules |= imported_modules(module)
-    pins = [line for line in _read("requirements.txt").splitlines() if "==" in line]
-    return [pin for pin in pins if pin.partition("==")[0] in modules]
-
-
-def _metadata(pins: list[str], index: str) -> str:
-    """Write inline script metadata; with an index, uv takes torch from there."""
-    lines = [f'requires-python = "{PYTHON}"', "dependencies = ["]
-    lines += [f'    "{pin}",' for pin in pins] + ["]"]
-    if index:
-        lines += ["[tool.uv.sources]", 'torch = { index = "torch" }']
-        lines += ["[[tool.uv.index]]", 'name = "torch"', f'url = "{index}"']
-        lines += ["explicit = true"]
-    return "\n".join(["# /// script", *(f"# {line}" for line in lines), "# ///"])
+    code = environment().get_template(f"{template}.py.j2").render(view)
+    return below_docstring(code, select_imports(code, read_template("imports.py")))
 
 
 @cache
-def _read(name: str) -> str:
+def read_template(name: str) -> str:
+    """Read a file of the templates that is none itself."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _below_docstring(code: str, text: str) -> str:
+def below_docstring(code: str, text: str) -> str:
     """Insert a paragraph between a module's docstring and what follows it."""
     docstring, end, rest = code.partition('\n"""\n')
-    return f"{docstring}{end}\n{text}\n{rest}"
+    return f"{docstring}{end}\n{text}\n{rest}" if text else code

@@ -1,20 +1,25 @@
 """What there is to run for a spec: its stages in one folder, with their files."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
+from leangen.generator.paths import find_texts
+from leangen.generator.render.imports import imported_modules
 from leangen.generator.stages import Stage, stages_of
 from leangen.spec import LeangenError, Spec
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stage, and the files that it reads and writes, in one folder."""
+    """A stage, and the files that it runs, reads and writes, in one folder.
+
+    code: its script, and what that imports of the modules beside it.
+    """
 
     stage: Stage
     folder: Path
+    code: tuple[Path, ...]
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
 
@@ -27,22 +32,29 @@ def jobs_of(spec: Spec, folder: Path) -> list[Job]:
     for stage in stages_of(spec):
         if not stage.runs:
             continue
-        scripts = [folder / stage.script, *([folder / "model.py"] * stage.uses_model)]
-        inputs = [artifacts / name for name in stage.reads if name in written]
+        inputs = [artifacts / name for name in stage.reads(spec) if name in written]
         texts = _texts(spec, folder) if stage.name == "data" else []
-        outputs = tuple(artifacts / name for name in stage.writes)
-        jobs.append(Job(stage, folder, (*scripts, *inputs, *texts), outputs))
-        written |= set(stage.writes)
+        outputs = tuple(artifacts / name for name in stage.writes(spec))
+        code = tuple(_code(folder, stage.script))
+        jobs.append(Job(stage, folder, code, (*inputs, *texts), outputs))
+        written |= set(stage.writes(spec))
     return jobs
 
 
-def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
-    """List the text files that data.py reads, as its find_text does."""
-    project = folder.resolve().parent.parent
-    for pattern in (*spec.data.path, *spec.data.out_of_sample):
-        for name in sorted(glob(pattern, root_dir=project, recursive=True)):
-            if (project / name).is_file():
-                yield project / name
+def _code(folder: Path, script: str) -> list[Path]:
+    """List a script, and the modules beside it that it imports, directly or not."""
+    found = [script]
+    for name in found:  # which grows on the way
+        text = (folder / name).read_text(encoding="utf-8")
+        beside = (f"{module}.py" for module in sorted(imported_modules(text)))
+        found += [m for m in beside if m not in found and (folder / m).is_file()]
+    return [folder / name for name in found]
+
+
+def _texts(spec: Spec, folder: Path) -> list[Path]:
+    """List the text files that data.py reads."""
+    globs = (*spec.data.path, *spec.data.out_of_sample)
+    return find_texts(folder.resolve().parent.parent, globs)
 
 
 def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
@@ -64,6 +76,6 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
 
 
 def needs_of(job: Job) -> list[str]:
-    """Name the modules that the stage's requirements install."""
-    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
-    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
+    """Name the modules outside the standard library that the script's metadata lists."""
+    script = (job.folder / job.stage.script).read_text()
+    return re.findall(r'(?m)^#     "([^"=]+)==', script)

@@ -4,47 +4,81 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from leangen.generator.disk import overwrite
+from leangen.generator.folder import ARTIFACTS
 from leangen.generator.run.jobs import Job
 
 RECORD = "run.json"  # under artifacts/
 
 
-def is_done(job: Job) -> bool:
-    """Whether the stage ended on these very inputs and its outputs are still there."""
+def stale(job: Job) -> str:
+    """Say why a stage is to run; '' where it ended on these inputs, outputs in place.
+
+    Contents count alone: an attempt that was broken off in between changes nothing.
+    """
     recorded = _read_record(job.folder).get(job.stage.name)
-    return recorded == hashes_of(job, (*job.inputs, *job.outputs))
+    if not isinstance(recorded, dict):
+        return "it never ran to its end here"
+    return next(_differences(job, recorded), "")
 
 
-def hashes_of(job: Job, files: tuple[Path, ...]) -> dict[str, str]:
-    """Hash the files that are there; the library that data.py reads is a version."""
-    hashes = {"python": sys.version} if job.stage.name == "data" else {}
+def _differences(job: Job, recorded: dict[str, str]) -> Iterator[str]:
+    """Say what is not as it was when the stage ended, the likeliest cause first."""
+    now = read_by(job) | written_by(job)
+    changed = {name for name in now | recorded if now.get(name) != recorded.get(name)}
+    script, *modules = (_name(job, file) for file in job.code)
+    if script in changed:
+        yield "its script changed"
+    for name in modules:
+        if name in changed:
+            yield f"{name}, which it imports, changed"
+    for name in (_name(job, file) for file in job.outputs):
+        if name in changed:
+            yield f"its output {name} is {'changed' if name in now else 'missing'}"
+    for name in sorted(changed):
+        fate = "changed" if name in recorded else "is new"
+        yield f"its input {name} {fate if name in now else 'is gone'}"
+
+
+def read_by(job: Job) -> dict[str, str]:
+    """Hash what a stage reads; the library that data.py reads is a version."""
+    python = {"python": sys.version} if job.stage.name == "data" else {}
+    return python | _hashes(job, (*job.code, *job.inputs))
+
+
+def written_by(job: Job) -> dict[str, str]:
+    """Hash what a stage has written."""
+    return _hashes(job, job.outputs)
+
+
+def _hashes(job: Job, files: Iterable[Path]) -> dict[str, str]:
+    found = {}
     for file in files:
         if file.exists():
             with file.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            hashes[os.path.relpath(file, job.folder)] = digest
-    return hashes
+                found[_name(job, file)] = hashlib.file_digest(
+                    opened, "sha256"
+                ).hexdigest()
+    return found
+
+
+def _name(job: Job, file: Path) -> str:
+    return os.path.relpath(file, job.folder)
 
 
 def _read_record(folder: Path) -> dict[str, dict[str, str]]:
     """Read what ran; a record that is missing or damaged means that nothing did."""
     try:
-        record = json.loads((folder / "artifacts" / RECORD).read_text())
+        record = json.loads((folder / ARTIFACTS / RECORD).read_text())
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def note(job: Job, contents: dict[str, str] | None) -> None:
-    """Note, or forget, that a stage ended; in one atomic move."""
-    artifacts = job.folder / "artifacts"
-    record = _read_record(job.folder)
-    record.pop(job.stage.name, None)
-    if contents is not None:
-        record[job.stage.name] = contents
-    artifacts.mkdir(exist_ok=True)
-    partial = artifacts / f"{RECORD}.partial"
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(partial, artifacts / RECORD)
+def note(job: Job, contents: dict[str, str]) -> None:
+    """Note that a stage ended, and on what, in one atomic move."""
+    record = _read_record(job.folder) | {job.stage.name: contents}
+    overwrite(job.folder / ARTIFACTS / RECORD, json.dumps(record, indent=1) + "\n")

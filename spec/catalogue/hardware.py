@@ -57,10 +57,9 @@ def machines() -> Mapping[str, Hardware]:
 def hardware(id: str) -> Hardware:
     """Look one machine up; raises LeangenError for an id that is not there."""
     if id not in machines():
-        known = ", ".join(machines())
         raise LeangenError.of(
             f"{id!r} is not in the hardware catalogue",
-            remedy=f"choose one of {known}",
+            remedy="choose a name that leangen list hardware prints",
             code="unknown-hardware",
         )
     return machines()[id]

@@ -3,10 +3,17 @@
 import re
 from difflib import get_close_matches
 
-from leangen.spec.check.schema import Schema, field_at, fields, properties, schema
-from leangen.spec.check.wording import figure
+from leangen.spec.check.schema import (
+    Schema,
+    field_at,
+    fields,
+    properties,
+    schema,
+    types,
+)
+from leangen.spec.check.wording import figure, near
 from leangen.spec.text.document import FieldPath, Node, dotted
-from leangen.spec.text.scalars import mend_quantity, read_quantity, resolve
+from leangen.spec.text.scalars import add_unit, mend_quantity, read_quantity, resolve
 
 _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
@@ -21,7 +28,7 @@ def value_for(node: Node, field: Schema) -> str:
     if field.get("type") == "boolean":
         return _BOOLEANS.get(text.lower(), "")
     number = resolve(text)
-    if isinstance(number, int | float) and "string" not in field.get("type", ()):
+    if isinstance(number, int | float) and {"integer", "number"} & {*types(field)}:
         return _number(number, field)
     return _text(text, field)
 
@@ -47,7 +54,7 @@ def _aliases(field: Schema) -> list[str]:
 def _quantity(text: str, field: Schema) -> str:
     """Mend the unit, or move into the range."""
     kind = field["x-quantity"]
-    mended = mend_quantity(kind, text)
+    mended = mend_quantity(kind, add_unit(text) if kind == "bytes" else text)
     value = read_quantity(kind, mended)
     if value is None:
         return ""
@@ -75,9 +82,7 @@ def _text(text: str, field: Schema) -> str:
     choices = field.get("x-suggest") or field.get("enum", [])
     choices = [str(choice) for choice in choices] or field.get("then", {}).get("enum")
     if choices:
-        longer = [choice for choice in choices if choice.startswith(text.lower())]
-        close = get_close_matches(text.lower(), choices, 1, 0.5)
-        return next(iter([*longer, *close]), "")
+        return next(iter(near(text, choices)), "")
     spelled = re.sub("[^a-z0-9]+", "-", text[:63].lower()).strip("-")
     fits = "pattern" in field and re.fullmatch(field["pattern"], spelled)
     return spelled if fits else ""

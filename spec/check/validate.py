@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from leangen.spec.check.conforms import conforms
 from leangen.spec.check.schema import field_at, properties, schema_of_values
 from leangen.spec.check.suggest import field_for, value_for
 from leangen.spec.check.wording import expected, found, noun
@@ -21,11 +22,14 @@ _OUTSIDE = {
     "maxItems": "the list is too long",
     "minItems": "the list is empty",
     "minLength": "the text is empty",
+    "maxLength": "the text is too long",
 }
 
 
 def validate(document: Document, values: dict[str, Any]) -> set[Diagnostic]:
     """Find everything in the values of a document that the schema does not allow."""
+    if conforms(values, schema_of_values()):
+        return set()
     return {
         diagnostic
         for error in validator().iter_errors(values)
@@ -54,7 +58,7 @@ def without_echoes(wrong: set[Diagnostic]) -> list[Diagnostic]:
 
 @cache
 def validator() -> "Draft7Validator":
-    """Import jsonschema late: it costs 100 ms, and a help text does not need it."""
+    """Import jsonschema where there is something to explain: it takes a while."""
     from jsonschema import Draft7Validator
 
     return Draft7Validator(schema_of_values())
@@ -117,7 +121,7 @@ def _misfit(document: Document, path: FieldPath, keyword: str) -> Diagnostic:
         "range" if keyword in _OUTSIDE else "value",
         _fact(node, path, keyword),
         path=dotted(path),
-        expected=expected(field),
+        expected=expected(field, node.raw),
         suggestion=value_for(node, field),
     )
 

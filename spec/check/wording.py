@@ -1,7 +1,9 @@
 """Plain words for what the schema allows and for what was found instead."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
+from leangen.spec.catalogue.hardware import CUSTOM
 from leangen.spec.check.schema import Schema, properties, types
 from leangen.spec.text.document import FieldPath, Node, shorten
 from leangen.spec.text.scalars import write_quantity
@@ -15,6 +17,12 @@ _KNOWN = {
     "hardware": "known hardware",
     "models": "a known model",
     "engines": "a known engine",
+}
+_WAYS_OUT = {"hardware": f", or {CUSTOM} and a section custom_hardware"}
+EXAMPLES = {  # what an error names where nothing is near
+    "hardware": ("x86-avx2", "rtx-4090", "h100-80gb"),
+    "models": ("llama-3.2-1b", "qwen3-8b", "mixtral-8x7b-v0.1"),
+    "engines": ("onnxruntime", "vllm", "llama.cpp"),
 }
 _TYPES = {
     "boolean": "true or false",
@@ -46,12 +54,12 @@ def noun(field: Schema, path: FieldPath) -> str:
     return _TYPES.get(types(field)[0], "text")
 
 
-def expected(field: Schema) -> str:
-    """Say what a field allows."""
+def expected(field: Schema, text: str = "") -> str:
+    """Say what a field allows; of many names, those that are near to a text."""
     if "x-expected" in field:
         return str(field["x-expected"])
     if "x-catalogue" in field:
-        return f"a name of the catalogue, such as {either(field['enum'][::6])}"
+        return _name_of(field["x-catalogue"], field["enum"], text)
     if "enum" in field:
         return either([str(choice) for choice in field["enum"]])
     if "object" in types(field):
@@ -59,6 +67,20 @@ def expected(field: Schema) -> str:
     if "array" in types(field):
         return f"a text, or a list of at most {field['maxItems']}"
     return _range(field)
+
+
+def _name_of(catalogue: str, names: Sequence[str], text: str) -> str:
+    """Say where all names of a catalogue are listed, and a few that may be meant."""
+    few = near(text, names)[:3] or EXAMPLES[catalogue]
+    listed = f"a name that leangen list {catalogue} prints, such as {either(few)}"
+    return listed + _WAYS_OUT.get(catalogue, "")
+
+
+def near(text: str, choices: Sequence[str]) -> list[str]:
+    """List the choices that a text may mean: those that it begins, then similar ones."""
+    start = text.lower()
+    longer = [choice for choice in choices if start and choice.startswith(start)]
+    return list(dict.fromkeys(longer + get_close_matches(start, choices, 3, 0.5)))
 
 
 def either(choices: Sequence[str]) -> str:
@@ -76,6 +98,8 @@ def figure(field: Schema, value: float) -> str:
 def _range(field: Schema) -> str:
     """Say which numbers a field allows: a whole number from 16 to 65536."""
     words = _TYPES.get(types(field)[0], "text")
+    if "maxLength" in field:
+        words = f"text of at most {field['maxLength']} characters"
     if "x-quantity" in field:
         words = "{} such as {},".format(*_QUANTITIES[field["x-quantity"]])
     bounds = {

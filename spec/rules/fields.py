@@ -1,8 +1,11 @@
 """What a schema cannot say: every rule between fields, each a small function."""
 
-from leangen.spec.defaults import LONGEST
+from leangen.spec.check.wording import either
+from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
 from leangen.spec.rules import origin, placement, widths
 from leangen.spec.rules.rule import Problem, idle, rule
+
+FILES = {"text": ".txt", "jsonl": ".jsonl"}  # sources that name files, as these end
 
 
 @rule("sparsity.pattern", "sparsity.ratio")
@@ -31,14 +34,35 @@ def dense_has_no_recovery(pattern: str, recover: object) -> Problem | None:
 
 @rule("data.source", "data.path")
 def text_has_a_path(source: str, path: list[str] | None) -> Problem | None:
-    """Files are named for `text`, and for nothing else."""
-    if source == "text" and path is None:
-        remedy = "add the files' names, such as path: corpus/*.txt"
-        return _needs("data.path", "source: text", remedy)
-    if source != "text" and path is not None:
-        remedy = "delete it, or write source: text"
+    """Files are named for `text` and `jsonl`, and for nothing else."""
+    ending = FILES.get(source)
+    if ending and path is None:
+        remedy = f"add the files' names, such as path: corpus/*{ending}"
+        return _needs("data.path", f"source: {source}", remedy)
+    if not ending and path is not None:
+        remedy = f"delete it, or write source: {either(list(FILES))}"
         return idle("data.path", f"source: {source}", remedy)
     return None
+
+
+@rule("data.source", written="data.field")
+def only_json_lines_have_a_field(source: str, field: str | None) -> Problem | None:
+    """Plain text has no names in it."""
+    if source == "jsonl" or field is None:
+        return None
+    return idle("data.field", f"source: {source}", "delete it, or write source: jsonl")
+
+
+@rule("data.path")
+def texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.path", globs)
+
+
+@rule("data.out_of_sample")
+def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.out_of_sample", globs)
 
 
 @rule("quantization.weights", written="quantization.group_size")
@@ -92,6 +116,14 @@ def _a_batch(field: str, tokens: int, batch: int, length: int) -> Problem | None
     return Problem(field, message, f"at least {least}", str(least))
 
 
+def _at_home(field: str, globs: list[str] | None) -> Problem | None:
+    """Find the first glob that starts with ~, which glob takes literally."""
+    for number, glob in enumerate(globs or []):
+        if glob.startswith(HOME):
+            return Problem(f"{field}[{number}]", NO_HOME, suggestion=WHOLE_PATH)
+    return None
+
+
 def _only_if_sparse(field: str, pattern: str, value: object) -> Problem | None:
     if pattern != "dense" or value is None:
         return None
@@ -117,6 +149,9 @@ RULES = (
     dense_has_no_method,
     dense_has_no_recovery,
     text_has_a_path,
+    only_json_lines_have_a_field,
+    texts_are_at_no_home,
+    other_texts_are_at_no_home,
     floats_have_no_groups,
     floats_have_no_integers,
     training_has_a_batch,

@@ -1,17 +1,22 @@
 """Rules on where a model is trained and served: hardware, and engines."""
 
+import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import CUSTOM, machines
-from leangen.spec.check.wording import either
+from leangen.spec.check.wording import EXAMPLES, either
 from leangen.spec.defaults import engine_row, machine, serving_device
 from leangen.spec.rules.rule import Problem, rule
+from leangen.spec.text.document import shorten
 from leangen.spec.text.scalars import write_quantity
 
 Section = Mapping[str, Any] | None
 
+LONGEST_NAME = 253  # characters of a host name
+_LABEL = re.compile("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 SERVING = (
     "serve.engine",
     "serve.device",
@@ -29,11 +34,12 @@ def bf16_has_units(
     place = machine(trainer or target, section)
     if precision != "bf16" or place is None or place.has_bf16:
         return None
-    able = [row.id for row in machines().values() if row.has_bf16]
+    able = [name for name in EXAMPLES["hardware"] if machines()[name].has_bf16]
+    where = f"such as {either(able)} (see leangen list hardware)"
     return Problem(
         "train.precision",
         f"{place.id} has no bf16 arithmetic",
-        f"float32, or a train.hardware such as {either(able[::7])}",
+        f"float32, or a train.hardware that has it, {where}",
         "float32",
     )
 
@@ -121,6 +127,31 @@ def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Proble
     return Problem(field, message, either(list(map(str, able))), str(able[0]))
 
 
+@rule("serve.host")
+def host_is_an_address(host: str) -> Problem | None:
+    """A server listens on what the network can resolve."""
+    if is_address(host):
+        return None
+    bare = re.sub(r"^[a-z]+://|/.*$|\]?:\d+/?$|[\[\]]", "", host.strip())
+    return Problem(
+        "serve.host",
+        f"{shorten(host)} is not an address",
+        "a host name, an IPv4 or an IPv6 address, without a port",
+        bare if is_address(bare) else "",
+    )
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a text is a host name, an IPv4 or an IPv6 address."""
+    labels = host.split(".")
+    if ":" not in host and not labels[-1].isdecimal():
+        return len(host) <= LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
+    try:
+        return bool(ip_address(host)) and "%" not in host
+    except ValueError:
+        return False
+
+
 RULES = (
     bf16_has_units,
     budget_fits_hardware,
@@ -128,4 +159,5 @@ RULES = (
     engine_runs_there,
     engine_multiplies_bits,
     engine_holds_bits,
+    host_is_an_address,
 )

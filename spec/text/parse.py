@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import yaml
 
-from leangen.spec.errors import Diagnostic, LeangenError
+from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.text.document import Document, FieldPath, Node, dotted, shorten
 from leangen.spec.text.scalars import resolve
 from leangen.spec.text.source import Place, Source, decode, forbidden_in
@@ -26,6 +26,7 @@ _REMEDIES = {
     "tab character": "indent with spaces",
     "cannot start any token": "indent with spaces; quote a text that starts with "
     "a special character",
+    "alphabetic or numeric": "quote a text that starts with * or &",
     "incompatible YAML": "delete the line",
 }
 
@@ -37,7 +38,27 @@ def parse(content: str | bytes, file: str) -> Document:
     try:
         return composer.document()
     except yaml.MarkedYAMLError as error:
-        raise LeangenError([*composer.problems, _syntax(source, error)]) from error
+        _refuse_depth(source, error.problem_mark)
+        raise LeangenError(
+            [*bounded(composer.problems), _syntax(source, error)]
+        ) from error
+
+
+def _refuse_depth(source: Source, mark: yaml.Mark | None) -> None:
+    """Raise our own error where the text before a mark is too deep for a spec.
+
+    Parsers read ahead, and some have a limit of their own: they stop at the thousandth
+    level before the seventeenth is seen here.
+    """
+    before = source.text[: mark.index] if mark else ""
+    composer = _Composer(source, _events(before))
+    try:
+        composer.document()
+    except (yaml.MarkedYAMLError, StopIteration):
+        return
+    except LeangenError as error:
+        if error.diagnostics[-1].code == "too-deep":
+            raise
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
@@ -172,7 +193,7 @@ class _Composer:
         found = self.source.diagnostic(
             place, code, message, path=dotted(path), suggestion=remedy
         )
-        raise LeangenError([*self.problems, found])
+        raise LeangenError([*bounded(self.problems), found])
 
 
 def _height(node: Node) -> int:

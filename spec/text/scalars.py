@@ -80,3 +80,11 @@ def mend_quantity(kind: str, text: str) -> str:
     units = (unit for unit in UNITS[kind] if unit.lower().startswith(prefix))
     mended = parts[1] + (next(units, parts[2]) if prefix else "")
     return mended if read_quantity(kind, mended) is not None else ""
+
+
+def add_unit(text: str) -> str:
+    """Give a bare number of bytes the unit that was meant: nobody has 24 bytes."""
+    number = resolve(text)
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        return text
+    return f"{text}{'GiB' if number < 1024 else 'MiB'}" if number < 2**20 else text

@@ -1,12 +1,15 @@
 """The text of a spec file: bytes that are safe to parse, and places in it."""
 
+import errno
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.spec.errors import Diagnostic, LeangenError
 
 MAX_BYTES = 1 << 20
+STDIN = Path("-")
 
 # libyaml counts lines by YAML 1.1, where three more characters end one.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -65,9 +68,16 @@ class Source:
         )
 
 
+def name_of(path: Path) -> str:
+    """Name a spec's file as errors do."""
+    return "<stdin>" if path == STDIN else str(path)
+
+
 def read_bytes(path: Path) -> bytes:
     """Read a spec file, no more of it than may be; raises LeangenError."""
     try:
+        if path == STDIN:
+            return _standard_input()
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -75,8 +85,17 @@ def read_bytes(path: Path) -> bytes:
         absent = isinstance(error, FileNotFoundError)
         remedy = f"start one with: leangen init {path}" if absent else ""
         raise LeangenError.of(
-            f"cannot be read: {why}", remedy=remedy, code="unreadable", file=str(path)
+            f"cannot be read: {why}",
+            remedy=remedy,
+            code="unreadable",
+            file=name_of(path),
         ) from error
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # as when a shell closed it
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def decode(content: str | bytes, file: str) -> Source:

@@ -1,30 +1,33 @@
 """`leangen run`: what changed runs, the rest does not, and failures are plain."""
 
-import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from leangen.cli import main
+from leangen.generator.folder import alone
 from leangen.generator.run.jobs import jobs_of
-from leangen.generator.run.record import is_done
+from leangen.generator.run.record import stale
 from leangen.generator.run.run import execute
 from leangen.spec import load
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
+
 
 @pytest.fixture
-def root(pipeline, tmp_path) -> Path:
+def root(pipeline: Path, tmp_path: Path) -> Path:
     """A copy of a project in which everything ran."""
     return shutil.copytree(pipeline.parents[1], tmp_path / "project")
 
 
-def run(leangen, root: Path, *arguments: str) -> tuple[int, dict[str, str]]:
+def run(leangen: Leangen, root: Path, *arguments: str) -> tuple[int, dict[str, str]]:
     done = leangen("run", "spec.yaml", "--json", *arguments, cwd=root)
     document = json.loads(done.stdout)
     stages = document["specs"][0]["stages"] if document["specs"] else {}
@@ -34,13 +37,13 @@ def run(leangen, root: Path, *arguments: str) -> tuple[int, dict[str, str]]:
 ALL = ["data", "train", "prune", "recover", "export", "evaluate"]
 
 
-def test_nothing_runs_twice(root, leangen) -> None:
+def test_nothing_runs_twice(root: Path, leangen: Leangen) -> None:
     for path in root.rglob("*"):
         os.utime(path, (1, 1))  # content counts, not time
     assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
 
 
-def test_an_edit_reruns_what_depends_on_it(root, leangen) -> None:
+def test_an_edit_reruns_what_depends_on_it(root: Path, leangen: Leangen) -> None:
     text = (root / "spec.yaml").read_text().replace("weights: 4", "weights: 8")
     (root / "spec.yaml").write_text(text)
     assert run(leangen, root)[0] == 1  # not built yet
@@ -50,14 +53,14 @@ def test_an_edit_reruns_what_depends_on_it(root, leangen) -> None:
     assert stages == dict.fromkeys(ALL[:4], "skipped") | dict.fromkeys(ALL[4:], "done")
 
 
-def test_a_changed_text_reruns_data(root, leangen) -> None:
+def test_a_changed_text_reruns_data(root: Path, leangen: Leangen) -> None:
     with (root / "other.txt").open("a") as file:
         file.write("more text from elsewhere")
     stages = run(leangen, root, "--until", "train")[1]
     assert stages == {"data": "done", "train": "skipped"}
 
 
-def test_an_edit_while_a_stage_runs_is_not_lost(root, leangen) -> None:
+def test_an_edit_while_a_stage_runs_is_not_lost(root: Path, leangen: Leangen) -> None:
     script = root / "generated/tiny/data.py"
     text = script.read_text()
     script.write_text(
@@ -69,11 +72,124 @@ def test_an_edit_while_a_stage_runs_is_not_lost(root, leangen) -> None:
         script.read_text().replace("\n\ndef main()", f"{late}\n\ndef main()")
     )
     job = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")[0]
-    assert execute(job, stdout=2) == 0
-    assert not is_done(job)
+    with alone(root / "generated/tiny") as lock:
+        assert execute(job, stdout=2, lock=lock) == 0
+    assert stale(job) == "its input ../../other.txt changed"
 
 
-def test_a_lost_output_is_made_again(root, leangen) -> None:
+def edit(root: Path, leangen, old: str, new: str) -> None:
+    text = (root / "spec.yaml").read_text()
+    assert old in text
+    (root / "spec.yaml").write_text(text.replace(old, new))
+    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+
+
+def reasons(leangen, root: Path, *arguments: str) -> dict[str, str]:
+    """Ask what would run, and why."""
+    done = leangen("run", "spec.yaml", "--dry-run", "--json", *arguments, cwd=root)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)["specs"][0]["reasons"]
+    return found
+
+
+def test_an_attempt_that_was_broken_off_costs_no_rerun(root, leangen) -> None:
+    train = root / "generated/tiny/train.py"
+    edit(root, leangen, "learning_rate: 1e-2", "learning_rate: 2e-2")
+    code = "import subprocess, signal, time; from leangen.cli import main;"
+    code += "subprocess.Popen.wait = lambda self, *a: self.kill() or -9; main()"
+    command = [sys.executable, "-c", code, "run", "spec.yaml", "--from", "train"]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "tiny: train: was killed by SIGKILL" in done.stderr
+    edit(root, leangen, "learning_rate: 2e-2", "learning_rate: 1e-2")
+    assert "LEARNING_RATE = 0.01 " in train.read_text()
+    assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
+
+
+def test_a_dry_run_lists_what_would_run_and_starts_nothing(root, leangen) -> None:
+    edit(root, leangen, "tokens: 60k", "tokens: 61k")
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    done = leangen("run", "spec.yaml", "--dry-run", cwd=root)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "tiny: data: would be skipped",
+        "tiny: train: would run: its script changed",
+        "tiny: prune: may run: where train changes what it reads",
+        "tiny: recover: may run: where prune changes what it reads",
+        "tiny: export: may run: where train changes what it reads",
+        "tiny: evaluate: may run: where export changes what it reads",
+    ]
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+
+
+def test_each_reason_is_said(root, leangen) -> None:
+    artifacts = root / "generated/tiny/artifacts"
+    (artifacts / "sparse/model.safetensors").unlink()
+    assert reasons(leangen, root, "--until", "prune") == {
+        "prune": "its output artifacts/sparse/model.safetensors is missing"
+    }
+    with (artifacts / "data/train.npy").open("ab") as file:
+        file.write(b"\0\0")
+    assert reasons(leangen, root, "--until", "train") == {
+        "data": "its output artifacts/data/train.npy is changed",
+        "train": "its input artifacts/data/train.npy changed",
+    }
+    (root / "corpus" / "new.txt").write_text("more")
+    (root / "corpus" / "argparse.txt").unlink()
+    (artifacts / "data/train.npy").write_bytes(
+        (artifacts / "data/val.npy").read_bytes()
+    )
+    assert reasons(leangen, root, "--from", "data", "--until", "data") == {
+        "data": "asked for by --from"
+    }
+    (artifacts / "run.json").write_text("{")
+    assert set(reasons(leangen, root).values()) == {"it never ran to its end here"}
+    done = leangen("run", "spec.yaml", "--until", "data", cwd=root)
+    line = "tiny: data: generated/tiny/data.py (it never ran to its end here)\n"
+    assert done.stderr.startswith(line)
+
+
+def would_rerun(root: Path) -> set[str]:
+    jobs = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")
+    return {job.stage.name for job in jobs if not job.stage.serves and stale(job)}
+
+
+def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
+    edit(root, leangen, "pattern: 2:4", "pattern: 2:4\n  method: magnitude")
+    assert run(leangen, root)[0] == 0
+    artifacts = root / "generated/tiny/artifacts"
+    with (artifacts / "data/train.npy").open("ab") as file:
+        file.write(b"\0\0")
+    assert would_rerun(root) == {"data", "train", "recover"}  # magnitudes need no text
+    shutil.copy(artifacts / "data/val.npy", artifacts / "data/out_of_sample.npy")
+    with (artifacts / "dense/model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert "recover" in would_rerun(root)
+    with (artifacts / "data/train.npy").open("rb+") as file:
+        file.truncate((artifacts / "data/train.npy").stat().st_size - 2)
+    # Nor does recovery need a teacher, which it would without distillation.
+    assert would_rerun(root) == {"data", "train", "prune", "export", "evaluate"}
+
+
+def test_a_stage_runs_what_it_imports_and_what_that_imports(root) -> None:
+    folder = root / "generated/tiny"
+    with (folder / "data.py").open("a") as script:
+        script.write("\n\ndef later():\n    import one\n")
+    (folder / "one.py").write_text("import json\nfrom two import number\n")
+    (folder / "two.py").write_text("import one\nimport numpy\nnumber = 2\n")
+    (folder / "numpy").mkdir()
+    (folder / "three.py").write_text("")
+    first = jobs_of(load(root / "spec.yaml"), folder)[0]
+    names = [file.name for file in first.code]
+    assert [name for name in names if name in ("one.py", "two.py", "three.py")] == [
+        "one.py",
+        "two.py",
+    ]
+
+
+def test_a_lost_output_is_made_again(root: Path, leangen: Leangen) -> None:
     (root / "generated/tiny/artifacts/sparse/model.safetensors").unlink()
     stages = run(leangen, root)[1]
     assert stages["train"] == "skipped"
@@ -81,7 +197,7 @@ def test_a_lost_output_is_made_again(root, leangen) -> None:
     assert stages["recover"] == "skipped"  # pruning gave the same bytes again
 
 
-def test_from_and_until_choose_stages(root, leangen) -> None:
+def test_from_and_until_choose_stages(root: Path, leangen: Leangen) -> None:
     assert run(leangen, root, "--from", "prune", "--until", "prune")[1] == {
         "prune": "done"
     }
@@ -90,7 +206,9 @@ def test_from_and_until_choose_stages(root, leangen) -> None:
     assert "choose one of data, train" in done.stderr
 
 
-def test_a_failing_stage_stops_the_run_with_its_exit_code(root, leangen) -> None:
+def test_a_failing_stage_stops_the_run_with_its_exit_code(
+    root: Path, leangen: Leangen
+) -> None:
     shutil.rmtree(root / "generated/tiny/artifacts/dense")
     done = leangen("run", "spec.yaml", "--from", "prune", cwd=root)
     assert done.returncode == 1
@@ -100,7 +218,9 @@ def test_a_failing_stage_stops_the_run_with_its_exit_code(root, leangen) -> None
     assert "recover:" not in done.stderr
 
 
-def test_output_is_live_and_an_interrupt_is_quiet(root, tmp_path, leangen) -> None:
+def test_output_is_live_and_an_interrupt_is_quiet(
+    root: Path, tmp_path: Path, leangen: Leangen
+) -> None:
     root = shutil.copytree(root, tmp_path / "copy")
     spec = (root / "spec.yaml").read_text()
     (root / "spec.yaml").write_text(spec.replace("tokens: 60k", "tokens: 6M"))
@@ -134,7 +254,7 @@ def test_output_is_live_and_an_interrupt_is_quiet(root, tmp_path, leangen) -> No
     assert "Traceback" not in errors
 
 
-def test_a_terminated_run_takes_its_stage_with_it(root) -> None:
+def test_a_terminated_run_takes_its_stage_with_it(root: Path) -> None:
     code = "from leangen.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", "spec.yaml", "--from", "train"],
@@ -149,22 +269,21 @@ def test_a_terminated_run_takes_its_stage_with_it(root) -> None:
     assert process.returncode == 143
 
 
-def test_two_runs_at_once_are_refused(root, leangen) -> None:
-    with (root / "generated/tiny/artifacts/run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def test_two_runs_at_once_are_refused(root: Path, leangen: Leangen) -> None:
+    with alone(root / "generated/tiny"):
         done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 1
-    assert "another leangen run is at work in generated/tiny" in done.stderr
+    assert "is at work in generated/tiny; wait for process" in done.stderr
 
 
-def test_stages_in_the_wrong_order_are_refused(root, leangen) -> None:
+def test_stages_in_the_wrong_order_are_refused(root: Path, leangen: Leangen) -> None:
     done = leangen("run", "spec.yaml", "--from", "export", "--until", "data", cwd=root)
     assert done.returncode == 2
     assert "data comes before export" in done.stderr
 
 
 def test_a_package_that_is_missing_is_named_with_the_remedy(
-    root, monkeypatch, capsys
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setattr(
@@ -180,8 +299,22 @@ def test_a_package_that_is_missing_is_named_with_the_remedy(
     assert "requirements-evaluate.txt" not in errors  # it would be skipped
 
 
+def test_torch_is_named_with_its_own_index_first(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    arguments = ["leangen", "run", "spec.yaml", "--from", "train", "--until", "train"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr("leangen.generator.run.run.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main()
+    folder = "generated/tiny/requirements"
+    remedy = f"pip install --no-deps -r {folder}-torch.txt && pip install -r {folder}-"
+    assert remedy + "train.txt" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stage", ["data", "train", "prune", "export", "evaluate"])
-def test_a_full_disk_is_one_line_and_loses_nothing(root, stage) -> None:
+def test_a_full_disk_is_one_line_and_loses_nothing(root: Path, stage: str) -> None:
     folder = root / "generated" / "tiny"
     before = {
         p: p.read_bytes() for p in (folder / "artifacts").rglob("*") if p.is_file()

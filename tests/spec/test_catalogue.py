@@ -3,12 +3,16 @@
 import pytest
 
 from leangen.spec import LeangenError, hardware, machines
+from leangen.spec.catalogue.engines import engine_names
+from leangen.spec.catalogue.hardware import Hardware
+from leangen.spec.catalogue.models import presets
+from leangen.spec.check.wording import EXAMPLES
 
 GIB = 2**30
 
 
 @pytest.mark.parametrize("row", machines().values(), ids=lambda row: row.id)
-def test_every_row_is_plausible(row) -> None:  # type: ignore[no-untyped-def]
+def test_every_row_is_plausible(row: Hardware) -> None:
     assert row.kind in {"cpu", "cuda"}
     assert GIB < row.usable_bytes < row.memory_bytes < 1024 * GIB
     assert 1e10 < row.bandwidth < 1e13
@@ -30,8 +34,14 @@ def test_bf16_needs_units_for_it() -> None:
     assert hardware("a100-40gb").has_bf16
 
 
-def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(LeangenError, match="x86-2core"):
+def test_what_errors_name_is_in_the_catalogues() -> None:
+    assert set(EXAMPLES["hardware"]) <= set(machines())
+    assert set(EXAMPLES["models"]) <= set(presets())
+    assert set(EXAMPLES["engines"]) <= set(engine_names())
+
+
+def test_an_unknown_name_is_an_error_that_says_where_the_known_are() -> None:
+    with pytest.raises(LeangenError, match="leangen list hardware"):
         hardware("x86")
 
 

@@ -10,12 +10,15 @@ from leangen.spec import (
     LeangenError,
     Spec,
     diagnostic_at,
+    engines,
     load,
     loads,
     machines,
     render,
+    vary,
 )
 from leangen.spec import spec as dataclasses
+from leangen.spec.catalogue.hardware import Hardware
 from leangen.spec.check.schema import SCHEMA_FILE, properties, schema
 
 EXAMPLES = sorted((SCHEMA_FILE.parent / "examples").glob("*.yaml"))
@@ -31,6 +34,12 @@ model:
   max_position_embeddings: 128
 target: {hardware: x86-2core, context: 128}
 """
+
+
+OF_SPEC, OF_SECTIONS = (
+    {"engine", "written", "config", "document"},
+    {"budget_given"},
+)  # derived
 
 
 def refused(text: str) -> list[str]:
@@ -64,6 +73,16 @@ def test_defaults_that_depend_on_other_fields() -> None:
     assert spec.model.head_dim == 16
     assert spec.target.vram_budget == machines()["x86-2core"].usable_bytes
     assert spec.tokenizer.vocab_size == 257
+
+
+def test_the_engine_is_resolved_and_a_budget_knows_its_author() -> None:
+    spec = loads(MINIMAL)
+    assert spec.engine is engines()["onnxruntime-cpu"]
+    assert not spec.target.budget_given
+    own = loads(MINIMAL.replace("context: 128", "context: 128, vram_budget: 1GiB"))
+    assert own.target.budget_given
+    varied = vary(own, {"serve.engine": "llama.cpp", "quantization.kv_cache": 16})
+    assert varied is not None and varied.engine.id == "llama.cpp-cpu"
 
 
 def test_a_section_that_is_there_is_filled() -> None:
@@ -131,18 +150,19 @@ def test_one_wrong_value_is_one_error() -> None:
 
 def test_the_dataclasses_mirror_the_schema() -> None:
     mirrored = set(properties(schema())) - {"leangen", "custom_hardware"}
-    assert {field.name for field in fields(Spec)} == mirrored | {"written", "config"}
+    assert {field.name for field in fields(Spec)} == mirrored | OF_SPEC
     for name, kind in get_type_hints(Spec).items():
-        if is_dataclass(kind) and kind is not dataclasses.Tokenizer:
+        own = name in mirrored and kind is not dataclasses.Tokenizer
+        if own and is_dataclass(kind):
             assert_mirrors(kind, properties(schema())[name])
 
 
 def assert_mirrors(kind: Any, section: Any) -> None:
-    names = {field.name for field in fields(kind)}
+    names = {field.name for field in fields(kind)} - OF_SECTIONS
     if kind is dataclasses.Model:  # config.json says more than a spec can
         assert names > set(properties(section))
         return
-    if kind is dataclasses.Hardware:  # which the spec names
+    if kind is Hardware:  # which the spec names
         return
     assert names == set(properties(section))
     for name, hint in get_type_hints(kind).items():
@@ -151,11 +171,10 @@ def assert_mirrors(kind: Any, section: Any) -> None:
             assert_mirrors(part, properties(section)[name])
 
 
-def test_a_later_finding_points_at_its_field(tmp_path: Path) -> None:
-    path = tmp_path / "spec.yaml"
-    path.write_text(MINIMAL)
-    found = diagnostic_at(path, "target.context", "fit", "needs 3 GiB", "lower it")
+def test_a_later_finding_points_at_its_field() -> None:
+    spec = loads(MINIMAL)
+    found = diagnostic_at(spec, "target.context", "fit", "needs 3 GiB", "lower it")
     assert (found.line, found.column, found.code) == (10, 40, "fit")
     assert render(found).endswith("| " + " " * 39 + "^^^ lower it")
-    above = diagnostic_at(path, "train.tokens", "fit", "too slow")
+    above = diagnostic_at(spec, "train.tokens", "fit", "too slow")
     assert (above.line, above.column, above.path) == (1, 1, "train.tokens")

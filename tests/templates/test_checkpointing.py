@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from leangen.generator.plan import plan
 from leangen.spec import Spec, loads
+
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def deep(text: str, **target: int) -> str:
@@ -25,7 +28,9 @@ def decisions(spec: Spec) -> dict[str, object]:
     return dict(plan(spec).stages["train"].constants)
 
 
-def test_recomputed_layers_give_the_same_weights(pipeline, tmp_path, leangen) -> None:
+def test_recomputed_layers_give_the_same_weights(
+    pipeline: Path, tmp_path: Path, leangen: Leangen
+) -> None:
     tiny = (pipeline.parents[1] / "spec.yaml").read_text()
     needed = plan(loads(deep(tiny))).stages["train"].peak_bytes
     texts = {"kept": deep(tiny), "again": deep(tiny, vram_budget=needed - 1)}

@@ -18,7 +18,9 @@ def start(folder: Path, stage: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(params=STAGES)
-def unfinished(request, pipeline, tmp_path) -> tuple[Path, str]:
+def unfinished(
+    request: pytest.FixtureRequest, pipeline: Path, tmp_path: Path
+) -> tuple[Path, str]:
     """A copy of the pipeline in which one stage has not run."""
     folder = shutil.copytree(pipeline, tmp_path / "copy")
     shutil.rmtree(folder / "artifacts" / STAGES[request.param])
@@ -37,7 +39,9 @@ def kill_after_a_save(folder: Path, stage: str) -> None:
     process.communicate()
 
 
-def test_a_killed_training_ends_with_the_same_weights(pipeline, unfinished) -> None:
+def test_a_killed_training_ends_with_the_same_weights(
+    pipeline: Path, unfinished: tuple[Path, str]
+) -> None:
     folder, stage = unfinished
     for _ in range(3):
         kill_after_a_save(folder, stage)
@@ -50,7 +54,9 @@ def test_a_killed_training_ends_with_the_same_weights(pipeline, unfinished) -> N
     assert not (folder / "artifacts" / f"{stage}.state").exists()
 
 
-def test_a_damaged_state_is_not_continued(pipeline, unfinished) -> None:
+def test_a_damaged_state_is_not_continued(
+    pipeline: Path, unfinished: tuple[Path, str]
+) -> None:
     folder, stage = unfinished
     (folder / "artifacts" / f"{stage}.state").write_bytes(b"garbage")
     process = start(folder, stage)
@@ -61,7 +67,7 @@ def test_a_damaged_state_is_not_continued(pipeline, unfinished) -> None:
     assert (folder / weights).read_bytes() == (pipeline / weights).read_bytes()
 
 
-def test_a_state_of_other_inputs_is_not_continued(unfinished) -> None:
+def test_a_state_of_other_inputs_is_not_continued(unfinished: tuple[Path, str]) -> None:
     folder, stage = unfinished
     kill_after_a_save(folder, stage)
     script = folder / f"{stage}.py"

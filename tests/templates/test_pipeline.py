@@ -12,10 +12,11 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]
 import pytest
 import torch
 from onnx import numpy_helper
@@ -24,16 +25,26 @@ from tokenizers import Tokenizer
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
-from leangen.generator.stages import STAGES
-from leangen.spec import loads
+from leangen.generator.stages import STAGES, Stage
+from leangen.spec import load, loads
 
+Weights = dict[str, np.ndarray]
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 CONTEXT = 64
 
 
+def build_text(text: str) -> dict[str, str]:
+    spec = loads(text, "spec.yaml")
+    return build(spec, plan(spec))
+
+
 def transformers_model(folder: Path) -> LlamaForCausalLM:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert isinstance(model, LlamaForCausalLM)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 @torch.no_grad()
@@ -43,7 +54,8 @@ def logits_of(model: torch.nn.Module, tokens: np.ndarray) -> np.ndarray:
 
 
 def some_tokens(folder: Path, length: int = CONTEXT) -> np.ndarray:
-    return np.load(folder / "artifacts" / "data" / "test.npy")[None, :length]
+    tokens: np.ndarray = np.load(folder / "artifacts" / "data" / "test.npy")
+    return tokens[None, :length]
 
 
 def onnx_logits(file: Path, tokens: np.ndarray, steps: list[int]) -> np.ndarray:
@@ -70,7 +82,7 @@ def onnx_logits(file: Path, tokens: np.ndarray, steps: list[int]) -> np.ndarray:
     return np.concatenate(logits, axis=1)
 
 
-def layer_matrices(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def layer_matrices(weights: Weights) -> Weights:
     return {
         n: w
         for n, w in weights.items()
@@ -98,7 +110,7 @@ def read_quantized(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_transformers_loads_a_checkpoint_and_agrees(
-    pipeline, checkpoint, monkeypatch
+    pipeline: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pipeline / "artifacts" / checkpoint
     tokens = some_tokens(pipeline)
@@ -115,7 +127,7 @@ def test_transformers_loads_a_checkpoint_and_agrees(
     assert abs(graph - expected).max() < 1e-3
 
 
-def test_a_tied_checkpoint_loads_and_agrees(bpe_pipeline) -> None:
+def test_a_tied_checkpoint_loads_and_agrees(bpe_pipeline: Path) -> None:
     folder = bpe_pipeline / "artifacts" / "dense"
     tokens = some_tokens(bpe_pipeline)
     model = transformers_model(folder)
@@ -126,7 +138,9 @@ def test_a_tied_checkpoint_loads_and_agrees(bpe_pipeline) -> None:
 
 
 @pytest.mark.parametrize("name", ["pipeline", "bpe_pipeline"])
-def test_the_quantized_graph_computes_what_its_weights_say(name, request) -> None:
+def test_the_quantized_graph_computes_what_its_weights_say(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     folder = request.getfixturevalue(name)
     checkpoint = "recovered" if name == "pipeline" else "dense"
     model = transformers_model(folder / "artifacts" / checkpoint)
@@ -149,7 +163,7 @@ def test_the_quantized_graph_computes_what_its_weights_say(name, request) -> Non
 
 
 @pytest.mark.parametrize("file", ["recovered/model.onnx", "onnx/model.onnx"])
-def test_logits_with_and_without_the_cache_agree(pipeline, file) -> None:
+def test_logits_with_and_without_the_cache_agree(pipeline: Path, file: str) -> None:
     tokens = some_tokens(pipeline)
     whole = onnx_logits(pipeline / "artifacts" / file, tokens, [CONTEXT])
     parts = onnx_logits(
@@ -159,7 +173,7 @@ def test_logits_with_and_without_the_cache_agree(pipeline, file) -> None:
 
 
 @pytest.mark.parametrize("checkpoint", ["sparse", "recovered"])
-def test_every_group_of_four_has_two_zeros(pipeline, checkpoint) -> None:
+def test_every_group_of_four_has_two_zeros(pipeline: Path, checkpoint: str) -> None:
     weights = load_file(pipeline / "artifacts" / checkpoint / "model.safetensors")
     dense = load_file(pipeline / "artifacts" / "dense" / "model.safetensors")
     matrices = layer_matrices(weights)
@@ -169,16 +183,15 @@ def test_every_group_of_four_has_two_zeros(pipeline, checkpoint) -> None:
         assert not (dense[name] == 0).any(), name
 
 
-def test_quantization_keeps_the_zeros(pipeline) -> None:
+def test_quantization_keeps_the_zeros(pipeline: Path) -> None:
     weights = load_file(pipeline / "artifacts/recovered/model.safetensors")
-    for name, (levels, _) in read_quantized(
-        pipeline / "artifacts/onnx/model.onnx"
-    ).items():
-        if name in layer_matrices(weights):
-            assert (levels.reshape(weights[name].shape)[weights[name] == 0] == 0).all()
+    quantized = read_quantized(pipeline / "artifacts/onnx/model.onnx")
+    for name, weight in layer_matrices(weights).items():
+        levels, _ = quantized[name]
+        assert (levels.reshape(weight.shape)[weight == 0] == 0).all(), name
 
 
-def test_recovery_only_moves_what_was_kept(pipeline) -> None:
+def test_recovery_only_moves_what_was_kept(pipeline: Path) -> None:
     sparse = load_file(pipeline / "artifacts/sparse/model.safetensors")
     recovered = load_file(pipeline / "artifacts/recovered/model.safetensors")
     for name, weight in layer_matrices(sparse).items():
@@ -186,9 +199,9 @@ def test_recovery_only_moves_what_was_kept(pipeline) -> None:
         assert (recovered[name] != weight).any()
 
 
-def test_the_report_says_what_transformers_measures(pipeline) -> None:
+def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
     report = json.loads((pipeline / "artifacts" / "report.json").read_text())
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     count = len(tokens) // (CONTEXT + 1)
     starts = np.linspace(0, len(tokens) - CONTEXT - 1, count, dtype=int)
     rows = np.stack([tokens[s : s + CONTEXT + 1] for s in starts]).astype(np.int64)
@@ -200,13 +213,13 @@ def test_the_report_says_what_transformers_measures(pipeline) -> None:
             torch.from_numpy(logits).flatten(0, 1),
             torch.from_numpy(rows[:, 1:]).flatten(),
         )
-        reported = report["models"][name]["perplexity"]["ood"]
+        reported = report["models"][name]["perplexity"]["out_of_sample"]
         assert reported == pytest.approx(math.exp(loss), rel=1e-4)
-    assert report["tokens"]["ood"] == count * CONTEXT
+    assert report["tokens"]["out_of_sample"] == count * CONTEXT
     assert report["context"] == CONTEXT
 
 
-def test_the_report_tells_the_story(pipeline) -> None:
+def test_the_report_tells_the_story(pipeline: Path) -> None:
     report = json.loads((pipeline / "artifacts" / "report.json").read_text())
     models = report["models"]
     assert list(models) == [*CHECKPOINTS, "exported"]
@@ -225,7 +238,7 @@ def test_the_report_tells_the_story(pipeline) -> None:
 
 
 def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
-    pipeline, tmp_path
+    pipeline: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(pipeline, tmp_path / "copy")
     (folder / "artifacts" / "report.json").unlink()
@@ -234,7 +247,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    script = build(loads(spec, "spec.yaml"))["evaluate.py"]
+    script = build_text(spec)["evaluate.py"]
     script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
     (folder / "evaluate.py").write_text(script)
     done = subprocess.run(
@@ -252,23 +265,23 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     assert gate["perplexity_ratio"]["limit"] == 0.01
 
 
-def test_bpe_tokens_decode_to_the_text(bpe_pipeline) -> None:
+def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
-    tokens = np.load(bpe_pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(bpe_pipeline / "artifacts/data/out_of_sample.npy")
     text = (bpe_pipeline.parents[1] / "other.txt").read_text()
     assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
     assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
     assert tokens.max() < 320
 
 
-def test_byte_tokens_are_the_text(pipeline) -> None:
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+def test_byte_tokens_are_the_text(pipeline: Path) -> None:
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     text = (pipeline.parents[1] / "other.txt").read_bytes()
     assert tokens[0] == 256
     assert bytes(tokens[1:].tolist()) == text
 
 
-def test_no_text_is_in_two_splits(pipeline) -> None:
+def test_no_text_is_in_two_splits(pipeline: Path) -> None:
     pieces = [
         np.load(pipeline / f"artifacts/data/{s}.npy") for s in ("train", "val", "test")
     ]
@@ -286,7 +299,7 @@ def run_script(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def variant(pipeline, tmp_path) -> Callable[..., Path]:
+def variant(pipeline: Path, tmp_path: Path) -> Callable[..., Path]:
     """Render the tiny spec with one section replaced, beside copies of artifacts."""
 
     def make(section: str, text: str, *artifacts: str) -> Path:
@@ -294,7 +307,7 @@ def variant(pipeline, tmp_path) -> Callable[..., Path]:
         pattern = rf"(?m)^{section}:.*\n(  .*\n)*"
         assert re.search(pattern, spec)
         spec = re.sub(pattern, f"{section}: {text}\n", spec)
-        for name, content in build(loads(spec, "spec.yaml")).items():
+        for name, content in build_text(spec).items():
             (tmp_path / name).write_text(content)
         for part in artifacts:
             source = pipeline / "artifacts" / part
@@ -305,10 +318,10 @@ def variant(pipeline, tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def prune_with(variant) -> Callable[[str], dict[str, np.ndarray]]:
+def prune_with(variant: Callable[..., Path]) -> Callable[[str], Weights]:
     """Prune the tiny dense model as another sparsity section says."""
 
-    def prune(section: str) -> dict[str, np.ndarray]:
+    def prune(section: str) -> Weights:
         folder = variant("sparsity", section, "dense", "data")
         done = run_script(folder, "prune")
         assert done.returncode == 0, done.stderr
@@ -318,7 +331,9 @@ def prune_with(variant) -> Callable[[str], dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("bits", [32, 16])
-def test_floats_are_exported_as_they_are(pipeline, variant, bits) -> None:
+def test_floats_are_exported_as_they_are(
+    pipeline: Path, variant: Callable[..., Path], bits: int
+) -> None:
     folder = variant("quantization", f"{{weights: {bits}}}", *CHECKPOINTS)
     done = run_script(folder, "export")
     assert done.returncode == 0, done.stderr
@@ -332,7 +347,7 @@ def test_floats_are_exported_as_they_are(pipeline, variant, bits) -> None:
     assert abs(got - logits_of(model, tokens)).max() < 1e-3
 
 
-def test_distillation_keeps_the_zeros(variant) -> None:
+def test_distillation_keeps_the_zeros(variant: Callable[..., Path]) -> None:
     text = "{pattern: 2:4, recover: {tokens: 15k, distill: true, learning_rate: 3e-3}}"
     folder = variant("sparsity", text, "dense", "sparse", "data")
     done = run_script(folder, "recover")
@@ -342,7 +357,9 @@ def test_distillation_keeps_the_zeros(variant) -> None:
         assert ((weight.reshape(-1, 4) == 0).sum(axis=1) == 2).all(), name
 
 
-def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(pipeline, monkeypatch) -> None:
+def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = (pipeline.parents[1] / "spec.yaml").read_text()
     spec = spec.replace("recover: {", "recover: {distill: true, ")
     monkeypatch.setattr(torch, "compile", lambda **_: lambda function: function)
@@ -351,8 +368,9 @@ def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(pipeline, monkeypatch) 
     losses = []
     for hardware in ("x86-2core", "h200"):
         text = spec.replace("hardware: x86-2core", f"hardware: {hardware}")
-        code = build(loads(text, "spec.yaml"))["recover.py"]
-        names = {"__name__": "recover", "__file__": str(pipeline / "recover.py")}
+        code = build_text(text)["recover.py"]
+        names: dict[str, Any] = {"__name__": "recover"}
+        names["__file__"] = str(pipeline / "recover.py")
         exec(compile(code, "recover.py", "exec"), names)  # noqa: S102
         teacher, student = names["Llama"](), names["Llama"]()
         for model, name in ((teacher, "dense"), (student, "sparse")):
@@ -375,11 +393,12 @@ def documents_of(source: str, folder: Path) -> list[tuple[str, str]]:
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
     spec += f"\ndata: {{source: {source}}}"
-    (folder / "data.py").write_text(build(loads(spec, "spec.yaml"))["data.py"])
-    return [*runpy.run_path(str(folder / "data.py"))["documents"]()]
+    (folder / "data.py").write_text(build_text(spec)["data.py"])
+    documents = runpy.run_path(str(folder / "data.py"))["documents"]
+    return [(split, "".join(blocks)) for split, blocks in documents()]
 
 
-def test_the_library_is_split_by_file(tmp_path) -> None:
+def test_the_library_is_split_by_file(tmp_path: Path) -> None:
     splits: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
     for split, text in documents_of("python-stdlib", tmp_path):
         splits[split].add(text)
@@ -388,7 +407,7 @@ def test_the_library_is_split_by_file(tmp_path) -> None:
     assert all(len(text) < 100 for text in shared)  # the same few words in two files
 
 
-def test_a_docstring_stands_behind_its_signature_alone(tmp_path) -> None:
+def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
     documents = documents_of("python-docstrings", tmp_path)
     assert {split for split, _ in documents} == {"train", "val", "test"}
     for _, text in documents:
@@ -401,7 +420,7 @@ def test_a_docstring_stands_behind_its_signature_alone(tmp_path) -> None:
 
 
 def test_a_vocabulary_that_the_text_does_not_yield_is_refused(
-    bpe_pipeline, tmp_path
+    bpe_pipeline: Path, tmp_path: Path
 ) -> None:
     root = shutil.copytree(bpe_pipeline.parents[1], tmp_path / "project")
     script = root / "generated" / "tiny-bpe" / "data.py"
@@ -415,48 +434,73 @@ def test_a_vocabulary_that_the_text_does_not_yield_is_refused(
     )
 
 
-def test_a_separator_that_a_text_spells_is_text(bpe_pipeline, tmp_path) -> None:
+def test_a_separator_that_a_text_spells_is_text(
+    bpe_pipeline: Path, tmp_path: Path
+) -> None:
     root = shutil.copytree(bpe_pipeline.parents[1], tmp_path / "project")
     (root / "other.txt").write_text("one<|endoftext|>two")
     folder = root / "generated" / "tiny-bpe"
     assert run_script(folder, "data").returncode == 0
-    tokens = np.load(folder / "artifacts/data/ood.npy")
+    tokens = np.load(folder / "artifacts/data/out_of_sample.npy")
     assert (tokens == 0).sum() == 1
 
 
-READS = [
-    (stage.name, file)
-    for stage in STAGES
-    for file in stage.reads
-    if stage.runs and not stage.serves and "ood" not in file
-]
+RUN = [stage for stage in STAGES if stage.runs and stage.name not in ("data", "serve")]
 
 
-@pytest.mark.parametrize(("stage", "file"), READS)
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
 def test_a_missing_file_is_one_line_that_names_its_stage(
-    pipeline, tmp_path, stage, file
+    pipeline: Path, tmp_path: Path, stage: Stage
 ) -> None:
     folder = shutil.copytree(pipeline, tmp_path / "copy")
-    (folder / "artifacts" / file).unlink()
-    done = run_script(folder, stage)
-    if done.returncode:  # config.json is not read by every stage that reads its folder
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        content = (folder / "artifacts" / file).read_bytes()
+        (folder / "artifacts" / file).unlink()
+        done = run_script(folder, stage.name)
+        assert done.returncode == 1, file
         assert done.stderr.count("\n") == 1, done.stderr
-        assert re.search(r"is missing: run \w+\.py first", done.stderr)
-    else:
-        assert file.endswith("config.json") or "dense/model.s" in file
+        assert f"artifacts/{file} is missing: run " in done.stderr
+        (folder / "artifacts" / file).write_bytes(content)
 
 
-def test_unstructured_magnitude_is_what_torch_prunes(pipeline, prune_with) -> None:
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "unknown"])
+def test_a_damaged_file_is_one_line_that_names_its_stage(
+    pipeline: Path, tmp_path: Path, stage: Stage, noted: bool
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    if not noted:  # as where a file came from elsewhere: its reader is to notice
+        (folder / "artifacts" / "files.json").write_text("[1]")
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        path = folder / "artifacts" / file
+        content = path.read_bytes()
+        for wrong in (content[: len(content) // 3], b"", b"\xff" * 100):
+            path.write_bytes(wrong)
+            done = run_script(folder, stage.name)
+            assert done.returncode == 1, file
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert re.search(rf"artifacts/{file} is (damaged|shorter)", done.stderr)
+        path.write_bytes(content)
+
+
+def test_unstructured_magnitude_is_what_torch_prunes(
+    pipeline: Path, prune_with: Callable[[str], Weights]
+) -> None:
     pruned = prune_with("{pattern: unstructured, ratio: 0.3, method: magnitude}")
     dense = load_file(pipeline / "artifacts/dense/model.safetensors")
     for name, weight in pruned.items():
-        layer = torch.nn.Linear(*weight.shape[::-1], bias=False)
+        outputs, inputs = weight.shape
+        layer = torch.nn.Linear(inputs, outputs, bias=False)
         layer.weight.data = torch.from_numpy(dense[name])
-        torch_prune.l1_unstructured(layer, "weight", amount=round(0.3 * weight.size))
+        torch_prune.l1_unstructured(  # type: ignore[no-untyped-call]
+            layer, "weight", amount=round(0.3 * weight.size)
+        )
         assert (layer.weight.detach().numpy() == weight).all(), name
 
 
-def test_magnitude_keeps_the_largest_of_each_group(pipeline, prune_with) -> None:
+def test_magnitude_keeps_the_largest_of_each_group(
+    pipeline: Path, prune_with: Callable[[str], Weights]
+) -> None:
     pruned = prune_with("{pattern: 3:8, method: magnitude}")
     dense = load_file(pipeline / "artifacts/dense/model.safetensors")
     for name, weight in pruned.items():
@@ -467,7 +511,7 @@ def test_magnitude_keeps_the_largest_of_each_group(pipeline, prune_with) -> None
 
 
 def test_wanda_scores_by_the_inputs_that_transformers_sees(
-    pipeline, prune_with
+    pipeline: Path, prune_with: Callable[[str], Weights]
 ) -> None:
     pruned = prune_with("{pattern: unstructured, ratio: 0.5, method: wanda}")
     model = transformers_model(pipeline / "artifacts" / "dense")

@@ -1,0 +1,74 @@
+"""The packages that a script needs: as inline metadata, and for pip."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from leangen.generator.render.imports import imported_modules
+from leangen.generator.render.script import read_template
+
+PYTHON = ">=3.11"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
+TORCH_FILE = "requirements-torch.txt"
+TORCH_FIRST = f"# torch without CUDA: {TORCH_FILE} first"
+TORCH_ALONE = f"""\
+# torch without CUDA, which PyPI lacks for Linux: before all else, and alone, since an
+# index beside PyPI may serve no other package:
+#     pip install --no-deps -r {TORCH_FILE}
+--index-url {CPU_INDEX}
+"""
+
+
+def closure(codes: Mapping[str, str], script: str) -> set[str]:
+    """Name the packages that a script imports, by itself or through modules beside it."""
+    found, packages = [script], set()
+    for name in found:  # which grows on the way
+        modules = imported_modules(codes[name])
+        beside = {module for module in modules if f"{module}.py" in codes}
+        found += [f"{m}.py" for m in sorted(beside) if f"{m}.py" not in found]
+        packages |= modules - beside
+    return packages
+
+
+@cache
+def _all_pins() -> tuple[str, ...]:
+    lines = read_template("requirements.txt").splitlines()
+    return tuple(line for line in lines if "==" in line)
+
+
+def pins(packages: set[str]) -> list[str]:
+    """List the pinned requirements of some packages."""
+    return [pin for pin in _all_pins() if pin.partition("==")[0] in packages]
+
+
+def _torch(needed: Sequence[str], on_cpu: bool) -> list[str]:
+    """Give the pin of torch where it comes from an index of its own."""
+    return [pin for pin in needed if pin.startswith("torch==") and on_cpu]
+
+
+def requirement_files(
+    stage: str, needed: Sequence[str], on_cpu: bool
+) -> dict[str, str]:
+    """Write what `pip install -r` takes for a stage, torch's own file included."""
+    torch = _torch(needed, on_cpu)
+    name = f"requirements-{stage}.txt"
+    if not torch:
+        return {name: _lines(needed)}
+    return {
+        name: _lines([TORCH_FIRST, *needed]),
+        TORCH_FILE: TORCH_ALONE + _lines(torch),
+    }
+
+
+def metadata(needed: Sequence[str], on_cpu: bool) -> str:
+    """Write inline script metadata; with an index, uv takes torch from there."""
+    lines = [f'requires-python = "{PYTHON}"', "dependencies = ["]
+    lines += [f'    "{pin}",' for pin in needed] + ["]"]
+    if _torch(needed, on_cpu):
+        lines += ["[tool.uv.sources]", 'torch = { index = "torch" }']
+        lines += ["[[tool.uv.index]]", 'name = "torch"', f'url = "{CPU_INDEX}"']
+        lines += ["explicit = true"]
+    return "\n".join(["# /// script", *(f"# {line}" for line in lines), "# ///"])
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,273 @@
+"""The folder of a spec: one leangen at a time, kills lose nothing, nothing foreign runs."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from leangen import cli
+from leangen.generator import folder as guard
+from leangen.generator.lock import digest
+
+SPEC = Path(__file__).parents[2] / "spec" / "starter.yaml"
+COMMAND = [sys.executable, "-c", "from leangen.cli import main; main()"]
+GATED = """
+import os, sys, time
+from leangen.generator import disk
+replace = os.replace
+def slowly(*arguments):
+    time.sleep(0.02)
+    replace(*arguments)
+disk.os.replace = slowly
+from leangen.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, leangen) -> Path:
+    """A project that was built from old.yaml; new.yaml has other stages and values."""
+    text = SPEC.read_text()
+    (tmp_path / "old.yaml").write_text(text)
+    new = text.replace("weights: 4", "weights: 8").replace("tokens: 1M", "tokens: 2M")
+    lines = [line for line in new.splitlines() if "recover:" not in line]
+    (tmp_path / "new.yaml").write_text("\n".join(lines))
+    assert leangen("build", "old.yaml", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def built(root: Path) -> Path:
+    return root / "generated" / "my-model"
+
+
+def call(root: Path, *arguments: str) -> int:
+    """Call the command in a process forked from this one: it may be killed."""
+    child = os.fork()
+    if child == 0:
+        os.chdir(root)
+        sys.argv = ["leangen", *arguments]
+        with open(os.devnull, "w") as nowhere:
+            sys.stdout = sys.stderr = nowhere
+            try:
+                cli.main()
+            except SystemExit as ended:
+                os._exit(int(ended.code or 0))
+        os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the process die, as by kill -9, before it changes a file of the folder again."""
+    left = iter(range(number))
+
+    def dying(original):
+        def step(*arguments, **options):
+            if next(left, None) is None:
+                os._exit(9)
+            return original(*arguments, **options)
+
+        return step
+
+    monkeypatch.setattr("os.replace", dying(os.replace))
+    monkeypatch.setattr("pathlib.Path.open", dying(Path.open))
+    monkeypatch.setattr("os.unlink", dying(os.unlink))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize("afterwards", ["old.yaml", "new.yaml"])
+def test_whenever_a_build_is_killed_the_next_one_succeeds(
+    root, monkeypatch, afterwards
+) -> None:
+    before = shutil.copytree(built(root), root / "before")
+    assert call(root, "build", afterwards) == 0
+    wanted = files_in(built(root))
+    for number in range(200):
+        shutil.rmtree(built(root))
+        shutil.copytree(before, built(root))
+        with monkeypatch.context() as patched:
+            killed_at(patched, number)
+            code = call(root, "build", "new.yaml")
+        assert call(root, "build", afterwards) == 0, f"killed at step {number}"
+        assert files_in(built(root)) == wanted, f"killed at step {number}"
+        if code == 0:
+            break
+    assert number > 10
+
+
+def test_two_builds_at_once_leave_what_one_of_them_writes(root) -> None:
+    for _ in range(4):
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", GATED, "build", spec],
+                cwd=root,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for spec in ("old.yaml", "new.yaml")
+        ]
+        errors = [process.communicate()[1] for process in both]
+        assert [process.returncode for process in both] == [0, 0], errors
+        checks = [call(root, "check", spec) for spec in ("old.yaml", "new.yaml")]
+        assert sorted(checks) == [0, 1]
+
+
+def test_a_build_waits_and_then_names_the_folder(root, leangen) -> None:
+    with guard.alone(built(root)):
+        assert leangen("build", "old.yaml", cwd=root).returncode == 0  # nothing to do
+        done = leangen("build", "new.yaml", cwd=root)
+    assert done.returncode == 1
+    assert "is at work in generated/my-model; wait for process" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert leangen("check", "old.yaml", cwd=root).returncode == 0
+
+
+def test_a_killed_run_leaves_the_folder_to_its_script(root, leangen) -> None:
+    script = built(root) / "data.py"
+    text = script.read_text()
+    waiting = "import sys, time\nprint('up', flush=True)\ntime.sleep(600)\n"
+    script.write_text(waiting)
+    lock = built(root) / "leangen.lock"  # as if leangen had written that script
+    old, new = (digest(t) for t in (text, waiting))
+    lock.write_text(lock.read_text().replace(old, new))
+    code = "from leangen.generator.run import run;"
+    code += "run._refuse_unsound = lambda project: None;"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + COMMAND[-1], "run", "old.yaml"],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    (child,) = children(process.pid)
+    process.kill()
+    process.wait()
+    try:
+        done = leangen("build", "old.yaml", cwd=root)
+        assert done.returncode == 1
+        assert "another leangen, or a script that it left, is at work" in done.stderr
+        assert f"wait for process {child}, or stop it" in done.stderr
+    finally:
+        os.kill(child, 9)
+    end = time.monotonic() + 30
+    while leangen("build", "old.yaml", cwd=root).returncode:
+        assert time.monotonic() < end
+    assert script.read_text() == text
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+FOREIGN = [
+    "numpy.py",
+    "json.pyc",
+    "torch.cpython-311-x86_64-linux-gnu.so",
+    "_json.abi3.so",
+    "numpy/__init__.py",
+    "waitress/server.py",
+    "deep/er/module.so",
+    "artifacts/__init__.py",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_a_script_would_import_and_is_not_ours_stops_every_verb(
+    root, leangen, name
+) -> None:
+    file = built(root) / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("print('pwned')")
+    shown = f"generated/my-model/{name.split('/')[0]}"
+    codes = {"check": 1, "build": 3, "run": 1}
+    for verb, code in codes.items():
+        done = leangen(verb, "old.yaml", cwd=root)
+        assert done.returncode == code, verb
+        assert f"{shown}: is not leangen's" in done.stderr
+        assert "remove it, or move it to another folder" in done.stderr
+    assert leangen("build", "--force", "old.yaml", cwd=root).returncode == 3
+    document = json.loads(leangen("check", "old.yaml", "--json", cwd=root).stdout)
+    changes = document["specs"][0]["changes"]
+    assert changes == [{"file": shown, "state": "foreign"}]
+    assert file.exists()
+
+
+def test_a_compiled_module_that_hides_its_source_is_foreign(root, leangen) -> None:
+    import py_compile
+
+    source = built(root) / "model.py"
+    hidden = built(root) / "__pycache__" / "model.cpython-311.pyc"
+    py_compile.compile(str(source), str(hidden))
+    assert leangen("check", "old.yaml", cwd=root).returncode == 0
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(source), str(hidden), invalidation_mode=mode)
+    done = leangen("check", "old.yaml", cwd=root)
+    assert done.returncode == 1
+    assert "model.cpython-311.pyc: is not leangen's" in done.stderr
+
+
+def test_what_nothing_imports_may_lie_there(root, leangen) -> None:
+    (built(root) / "notes.txt").write_text("mine")
+    (built(root) / "texts").mkdir()
+    (built(root) / "texts" / "a.txt").write_text("mine")
+    (built(root) / ".venv" / "lib").mkdir(parents=True)
+    (built(root) / ".venv" / "lib" / "numpy.py").write_text("")
+    assert leangen("check", "old.yaml", cwd=root).returncode == 0
+
+
+@pytest.mark.parametrize("link", ["artifacts", "artifacts/dense", "artifacts/run.json"])
+def test_links_are_not_written_through(root, leangen, tmp_path_factory, link) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.rmtree(built(root) / "artifacts")
+    (built(root) / link).parent.mkdir(exist_ok=True)
+    (built(root) / link).symlink_to(elsewhere)
+    done = leangen("run", "old.yaml", cwd=root)
+    assert done.returncode == 2
+    assert f"generated/my-model/{link} is a symbolic link" in done.stderr
+    assert "remove the link" in done.stderr
+    if link == "artifacts":
+        assert leangen("build", "new.yaml", cwd=root).returncode == 2
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o007])
+def test_the_umask_says_who_may_read(root, mask) -> None:
+    shutil.rmtree(root / "generated")
+    before = os.umask(mask)
+    try:
+        assert call(root, "build", "old.yaml") == 0
+    finally:
+        os.umask(before)
+    for path in (root / "generated").rglob("*"):
+        ordinary = 0o777 if path.is_dir() else 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == ordinary & ~mask, path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_names_the_file_and_changes_nothing(root, leangen) -> None:
+    disk = root / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount")
+    try:
+        done = leangen("build", "old.yaml", "--out", disk, cwd=root)
+        left = [p for p in disk.rglob("*") if p.is_file() and p.name != guard.LOCK]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert done.returncode == 74
+    assert "No space left on device: '" in done.stderr
+    assert f"{disk}/my-model/" in done.stderr
+    assert ".partial" not in done.stderr
+    assert left == []
