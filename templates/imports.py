@@ -4,6 +4,7 @@ A file to read and to check, never to run. Its order is the order in the scripts
 """
 
 import argparse
+import ast
 import codecs
 import functools
 import hashlib
