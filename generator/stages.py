@@ -184,6 +184,7 @@ STAGES = (
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
     ),
+    Stage("protocol", runs=False),
     Stage("api", runs=False),
     Stage(
         "serve",

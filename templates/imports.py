@@ -31,6 +31,7 @@ from datetime import timedelta
 from functools import cache, cached_property
 from http import HTTPStatus
 from importlib.metadata import version
+from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,10 +48,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from waitress import create_server
-from waitress.server import BaseWSGIServer
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
 
-from api import MODEL, QUEUE, Server
+from api import QUEUE, Queue, Server
 from artifacts import (
     ARTIFACTS,
     FOLDER,
@@ -79,6 +81,18 @@ from model import (
     Llama,
     config,
     rotary_table,
+)
+from protocol import (
+    MODEL,
+    SHOWN,
+    ApiError,
+    Piece,
+    Reply,
+    Request,
+    read_request,
+    reply,
+    stream,
+    whole,
 )
 from tensors import (
     DEVICE,

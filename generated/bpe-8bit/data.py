@@ -26,8 +26,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from artifacts import finish, peak_bytes, run, stop, writing
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from artifacts import finish, peak_bytes, run, stop, writing
 
 VOCAB_SIZE = 2048  # tokenizer.bpe
 SPLITS = ["train", "val", "test"]

@@ -32,6 +32,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from artifacts import (
     ARTIFACTS,
     MADE_BY,
@@ -42,7 +44,6 @@ from artifacts import (
     stop,
     writing,
 )
-from onnx import TensorProto, helper, numpy_helper
 
 CHECKPOINTS = [
     "dense",

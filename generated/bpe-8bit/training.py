@@ -26,12 +26,12 @@ from typing import TextIO
 
 import numpy as np
 import torch
-from artifacts import ARTIFACTS, SCRIPT, digest, is_whole, require, stop, writing
-from tensors import DEVICE, cut, load_tokens
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from artifacts import ARTIFACTS, SCRIPT, digest, is_whole, require, stop, writing
 from model import MAX_POSITION_EMBEDDINGS, Llama, config
+from tensors import DEVICE, cut, load_tokens
 
 BATCH_SIZE = 16  # train.batch_size: sequences a step
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone

@@ -25,6 +25,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+
 from artifacts import FOLDER, finish, peak_bytes, run, stop, writing
 
 OUT_OF_SAMPLE = [

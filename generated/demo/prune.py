@@ -35,12 +35,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from artifacts import finish, peak_bytes, run
-from tensors import DEVICE, cut, load_tokens, load_weights, save_checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from artifacts import finish, peak_bytes, run
 from model import MAX_POSITION_EMBEDDINGS, NUM_HIDDEN_LAYERS, DecoderLayer, rotary_table
+from tensors import DEVICE, cut, load_tokens, load_weights, save_checkpoint
 
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group

@@ -8,7 +8,7 @@ class Vocabulary:
     """One token a byte, and a separator that stands before each text."""
 
     separator = 256
-    spellings = tuple(bytes([byte]) for byte in range(256))
+    spellings = (*(bytes([byte]) for byte in range(256)), b"")
 
     def encode(self, text: str) -> list[int]:
         """Turn a text into the tokens of its beginning."""
@@ -16,5 +16,4 @@ class Vocabulary:
 
     def decode(self, tokens: list[int]) -> str:
         """Turn tokens into text; what is no whole character is replaced."""
-        spelled = [self.spellings[t] for t in tokens if t != self.separator]
-        return b"".join(spelled).decode(errors="replace")
+        return b"".join(self.spellings[t] for t in tokens).decode(errors="replace")

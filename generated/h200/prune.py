@@ -29,7 +29,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from artifacts import finish, run
+from model import MAX_POSITION_EMBEDDINGS, NUM_HIDDEN_LAYERS, DecoderLayer, rotary_table
 from tensors import (
     DEVICE,
     cut,
@@ -39,10 +43,6 @@ from tensors import (
     require_gpu,
     save_checkpoint,
 )
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from model import MAX_POSITION_EMBEDDINGS, NUM_HIDDEN_LAYERS, DecoderLayer, rotary_table
 
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
