@@ -186,6 +186,7 @@ STAGES = (
     ),
     Stage("protocol", runs=False),
     Stage("api", runs=False),
+    Stage("listener", runs=False),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),

@@ -28,7 +28,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from http import HTTPStatus
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -50,9 +50,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.utilities import Error
+from waitress.wasyncore import dispatcher
 
-from api import QUEUE, Queue, Server
+from api import Server
 from artifacts import (
     ARTIFACTS,
     FOLDER,
@@ -73,6 +75,7 @@ from artifacts import (
     writing,
 )
 from decoder import Decoder, sample
+from listener import Listener
 from model import (
     MAX_POSITION_EMBEDDINGS,
     NUM_HIDDEN_LAYERS,
@@ -87,10 +90,9 @@ from protocol import (
     SHOWN,
     ApiError,
     Piece,
-    Reply,
     Request,
     read_request,
-    reply,
+    send,
     stream,
     whole,
 )

@@ -28,86 +28,18 @@ import logging
 import signal
 import socket
 import threading
-import time
 from contextlib import suppress
 from ipaddress import ip_address
 
-from waitress.channel import HTTPChannel
-from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
-
-from api import QUEUE, Queue, Server
+from api import Server
 from artifacts import finish, peak_bytes, run, stop
-from protocol import MODEL, SHOWN, ApiError
+from listener import Listener
+from protocol import MODEL
 
 HOST = "127.0.0.1"  # serve.host
 PORT = 8000  # serve.port
-CONNECTIONS = 100  # open at once; the next one waits
-IDLE = 30  # seconds for the next request to arrive whole, and for an answer to be read
-SCARCE = 2  # seconds for that while more than half of the connections are open
-HEADER = 16 * 2**10  # bytes of a request's header
-BODY = 16  # bytes of a request's body for each token of the context: text has fewer
-BUFFER = 16 * 2**10  # bytes of a body, either way, in memory; the disk has the rest
-DRAIN = 10  # seconds for the last answers to be read
+BODY = 16  # bytes of a request for each token of the context: text has fewer
 STOP = {signal.SIGINT, signal.SIGTERM}
-
-
-class Refusal(ErrorTask):
-    """What waitress refuses before it gets to the API, in the API's words."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        refused = ApiError(error.code, f"{error.reason}: {error.body[:SHOWN]}.")
-        self.status, self.response_headers, body = refused.reply()
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class Connection(HTTPChannel):
-    """A client's connection: bytes of half a request do not keep it open."""
-
-    error_task_class = Refusal
-
-    def handle_read(self) -> None:
-        last_activity = self.last_activity
-        super().handle_read()
-        if not self.requests:
-            self.last_activity = last_activity
-
-
-class Listener(TcpWSGIServer):
-    """The port, with waitress's limits and what they lack."""
-
-    channel_class = Connection
-
-    def maintenance(self, now: float) -> None:
-        """Close connections on which nothing happens, the sooner the more are open."""
-        scarce = 2 * len(self.active_channels) > CONNECTIONS
-        for channel in self.active_channels.values():
-            waited = now - channel.last_activity
-            if not channel.requests and waited > (SCARCE if scarce else IDLE):
-                channel.will_close = True
-                with suppress(OSError):  # wakes it up where its client does not read
-                    channel.socket.shutdown(socket.SHUT_RDWR)
-
-    def drain(self, queue: Queue) -> None:
-        """Close the port; wait until all accepted requests are answered, and read."""
-
-        def close_port() -> None:
-            self.del_channel()
-            self.socket.close()
-
-        def busy() -> bool:
-            channels = list(self.active_channels.values())
-            return any(c.requests or c.total_outbufs_len for c in channels)
-
-        self.trigger.pull_trigger(close_port)  # in the thread that owns the socket
-        end = time.monotonic() + DRAIN
-        while queue.tickets or (busy() and time.monotonic() < end):
-            if queue.tickets:
-                end = time.monotonic() + DRAIN
-            time.sleep(0.05)
 
 
 def listen() -> socket.socket:
@@ -120,41 +52,27 @@ def listen() -> socket.socket:
     place = parser.parse_args()
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
-        (*_, address), *_ = socket.getaddrinfo(place.host, place.port, family)
-        return socket.create_server(address, family=family)
+        (*_, (address, *_)), *_ = socket.getaddrinfo(place.host, None, family)
+        return socket.create_server((address, place.port), family=family)
     except (OSError, OverflowError, UnicodeError) as error:
         stop(f"cannot listen on {place.host!r}, port {place.port}: {error}")
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # in all threads that will start
-    listener = listen()
-    address, port = listener.getsockname()[:2]
+    port = listen()
+    address, number = port.getsockname()[:2]
     host = f"[{address}]" if ":" in address else address
     local = ip_address(address).is_loopback
     server = Server({host, "localhost", "127.0.0.1", "[::1]"} if local else set())
-    logging.getLogger("waitress.queue").disabled = True  # Queue is the one that counts
-    http = Listener(
-        server,
-        _sock=listener,
-        bind_socket=False,
-        threads=QUEUE + 4,  # one for each request that waits, and some to answer others
-        connection_limit=CONNECTIONS + 2,  # the port and the trigger count
-        cleanup_interval=1,
-        channel_request_lookahead=1,  # notice a client that left
-        max_request_header_size=HEADER,
-        max_request_body_size=2**12 + BODY * server.decoder.context,
-        inbuf_overflow=BUFFER,
-        outbuf_overflow=BUFFER,
-        outbuf_high_watermark=2**40,  # who reads slowly holds nobody up
-        log_socket_errors=False,
-    )
+    logging.getLogger("waitress.queue").disabled = True  # it counts threads
+    http = Listener(server, port, 2**12 + BODY * server.decoder.context)
+    server.requests = http.waiting
     threading.Thread(target=http.run, daemon=True).start()
-    print(f"{MODEL} is served at http://{host}:{port}/v1", flush=True)
+    print(f"{MODEL} is served at http://{host}:{number}/v1", flush=True)
     signal.sigwait(STOP)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)  # a second one ends it at once
-    server.stopping = True
-    http.drain(server.queue)
+    http.drain()
     with suppress(OSError):  # a server may have nowhere to write
         finish(peak_bytes())
 

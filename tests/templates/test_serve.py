@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,10 @@ class Served:
         wait_until(lambda: self.requests() > before)
         return thread
 
+    def connect(self) -> socket.socket:
+        """Open a connection, to send what no HTTP client would."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
+
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
@@ -124,8 +129,8 @@ def slow_copy(pipeline: Path, folder: Path) -> Path:
     One that fills the context takes longer than any test waits: only dropping it helps.
     """
     copy(pipeline, folder)
-    changes = {r"(?m)^QUEUE = \S+": "QUEUE = 4", r"token == end": "False"}
-    edit(folder / "api.py", changes)
+    edit(folder / "listener.py", {r"(?m)^QUEUE = \S+": "QUEUE = 4"})
+    edit(folder / "api.py", {r"token == end": "False"})
     nap = rf"\1import time; time.sleep({1.5 * DEADLINE} / self.context)\n\1"
     edit(folder / "decoder.py", {r"(?m)^( +)(?=self\.session\.run)": nap})
     return folder
@@ -401,20 +406,34 @@ def test_knows_its_addresses(
         (b"GET /health HTTP/1.1\r\nno header\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
         (b"GET /health HTTP/1.1\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n" + b"x" * 4000 + b"\n\r\n\r\n", 400),
     ],
-    ids=["body too large", "negative length", "no header", "TLS", "header too large"],
+    ids=[
+        "body too large",
+        "negative length",
+        "no header",
+        "TLS",
+        "header too large",
+        "coding",
+        "two lengths",
+        "bare LF",
+    ],
 )
-def test_answers_broken_http_without_a_word_of_its_own_code(
+def test_answers_broken_http_in_json(
     served: Served, request_bytes: bytes, status: int
 ) -> None:
-    with socket.create_connection(
-        ("127.0.0.1", served.port), timeout=DEADLINE
-    ) as client:
+    with served.connect() as client:
         client.sendall(request_bytes)
         answer = http.client.HTTPResponse(client)
         answer.begin()
         body = answer.read()
     assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/json"
+    error = json.loads(body)["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert len(error["message"]) < 100
     assert b"Traceback" not in body
 
 
@@ -424,7 +443,113 @@ def test_a_large_body_gets_its_413(served: Served) -> None:
     assert caught.value.status_code == 413
 
 
+def test_takes_the_longest_spelling_of_a_full_context(served: Served) -> None:
+    text = "\x01" * (served.context - 2)  # six characters each, in JSON
+    assert served.post(prompt=text, max_tokens=1)[0] == 200
+    fields = {"model": served.model, "prompt": [1] * (served.context - 1)}
+    body = json.dumps(fields | {"max_tokens": 1}, indent=8).encode()
+    assert served.send("POST", "/v1/completions", body)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded"]
+)
+def test_takes_json_alone(served: Served, kind: str) -> None:
+    body = json.dumps({"model": served.model}).encode()
+    answer = served.send("POST", "/v1/completions", body, **{"Content-Type": kind})
+    assert (answer[0], answer[2]["error"]["type"]) == (415, "invalid_request_error")
+    kind = "Application/JSON; charset=utf-8"
+    answer = served.send("POST", "/v1/completions", body, **{"Content-Type": kind})
+    assert answer[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8000", 200),
+        ("example.com", 403),
+        ("localhost.example.com:8000", 403),
+        ("127.0.0.1.example.com", 403),
+        ("x" * 4000, 403),
+    ],
+)
+def test_goes_by_names_of_this_machine(served: Served, host: str, status: int) -> None:
+    answer = served.send("GET", "/health", Host=host)
+    assert answer[0] == status
+    assert status == 200 or len(answer[2]["error"]["message"]) < 100
+
+
+def test_goes_by_any_name_where_others_may_reach_it(pipeline: Path) -> None:
+    server = Served(pipeline, "--host", "0.0.0.0")
+    assert server.send("GET", "/health", Host="example.com")[0] == 200
+    server.close()
+
+
+def test_cuts_what_it_repeats(served: Served) -> None:
+    long = "x" * 3000
+    answers = [
+        served.post(**{long: 1}),
+        served.post(model=long),
+        served.post(model="x" * 200),
+        served.post(user=long),
+        served.post(stop=[long]),
+        served.send("GET", f"/{long}"),
+        served.send(long.upper(), "/health"),
+    ]
+    for status, _, body in answers:
+        assert status in (400, 404, 405)
+        assert len(json.dumps(body)) < 250
+
+
+def test_bodies_of_any_size_take_no_memory(served: Served) -> None:
+    status = Path(f"/proc/{served.process.pid}/status")
+    if not status.exists():
+        pytest.skip("there is no /proc")
+
+    def peak() -> int:
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        assert found
+        return int(found[1]) * 2**10
+
+    def send() -> None:
+        with suppress(OSError):  # it does not listen to the end
+            served.send("POST", "/v1/completions", body)
+
+    before, body = peak(), b'{"prompt": [' + b"1," * 1_850_000 + b"1]}"
+    threads = [threading.Thread(target=send) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert peak() - before < 8 * 2**20
+
+
 # Many clients
+
+
+def test_half_requests_shut_nobody_out(pipeline: Path, tmp_path: Path) -> None:
+    listener = copy(pipeline, tmp_path) / "listener.py"
+    changes = {"CONNECTIONS = 100": "CONNECTIONS = 9", "SCARCE = 2": "SCARCE = 0.5"}
+    edit(listener, changes)
+    server = Served(tmp_path)
+    idlers = [server.connect() for _ in range(30)]
+    for idler in idlers:
+        idler.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+    done: list[int] = []
+    ask = threading.Thread(target=lambda: done.append(server.requests()), daemon=True)
+    ask.start()
+
+    def dripped() -> list[int]:
+        for idler in idlers:
+            with suppress(OSError):
+                idler.sendall(b"x")
+        return done
+
+    wait_until(dripped)
+    server.close()
 
 
 def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> None:
@@ -491,6 +616,26 @@ def test_a_signal_lets_it_finish(pipeline: Path, tmp_path: Path, number: int) ->
     assert server.stderr.read() == ""
 
 
+def test_a_reader_that_does_not_read_does_not_keep_it(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    copy(pipeline, tmp_path)
+    small = (
+        "port = listen()\n    port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)"
+    )
+    edit(tmp_path / "serve.py", {r"port = listen\(\)": small})
+    edit(tmp_path / "listener.py", {"DRAIN = 10": "DRAIN = 0.5"})
+    server = Served(tmp_path)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /v1/models HTTP/1.1\r\n\r\n" * 100)
+        client.settimeout(DEADLINE)
+        assert client.recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=DEADLINE) == 0
+
+
 def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None:
     server = Served(slow_copy(pipeline, tmp_path))
     stream = server.complete(max_tokens=server.context - 8, temperature=0, stream=True)
@@ -527,6 +672,117 @@ def test_a_missing_artifact_names_its_stage(pipeline: Path, tmp_path: Path) -> N
     assert ended.stderr.count("\n") == 1
     assert "model.onnx.data" in ended.stderr
     assert "run export.py first" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        (":", "0"),
+        ("...", "0"),
+        ("", "0"),
+        ("192.0.2.1", "0"),
+        ("127.0.0.1", "70000"),
+        ("127.0.0.1", "-1"),
+    ],
+)
+def test_a_place_that_is_none_is_one_line(pipeline: Path, host: str, port: str) -> None:
+    ended = run(pipeline, f"--host={host}", f"--port={port}")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(
+        f"serve.py: cannot listen on {host!r}, port {port}: "
+    )
+
+
+@pytest.mark.parametrize("option", ["--port=x", "--workers=4", "spec.yaml"])
+def test_a_wrong_option_is_one_line(pipeline: Path, option: str) -> None:
+    ended = run(pipeline, option)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert option.removeprefix("--port=") in ended.stderr
+
+
+def test_help_names_the_options(pipeline: Path) -> None:
+    ended = run(pipeline, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--host" in ended.stdout
+    assert "--port" in ended.stdout
+
+
+def zeroed(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def not_finite(file: Path) -> None:
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+def garbled(file: Path) -> None:
+    file.write_bytes(np.random.default_rng(0).bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "not noted"])
+@pytest.mark.parametrize("damage", [zeroed, cut, emptied, not_finite, garbled])
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("onnx/model.onnx", "export.py"),
+        ("onnx/model.onnx.data", "export.py"),
+        ("tokenizer.json", "data.py"),
+    ],
+)
+def test_a_damaged_artifact_names_its_stage(
+    bpe_pipeline: Path,
+    tmp_path: Path,
+    name: str,
+    maker: str,
+    damage: Callable[[Path], None],
+    noted: bool,
+) -> None:
+    folder = copy(bpe_pipeline, tmp_path)
+    damage(folder / "artifacts" / name)
+    if not noted:
+        (folder / "artifacts" / "files.json").unlink()
+    ended = run(folder, "--port=0")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "is damaged: run " in ended.stderr
+    assert f"run {maker} again" in ended.stderr
+
+
+def test_a_vocabulary_of_another_model_is_refused(
+    pipeline: Path, bpe_pipeline: Path, tmp_path: Path
+) -> None:
+    folder = copy(bpe_pipeline, tmp_path)
+    shutil.copytree(
+        pipeline / "artifacts/onnx", folder / "artifacts/onnx", dirs_exist_ok=True
+    )
+    (folder / "artifacts" / "files.json").unlink()
+    ended = run(folder, "--port=0")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "run all stages again" in ended.stderr
+
+
+def test_numbers_that_are_none_are_an_error_in_json(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    copy(pipeline, tmp_path)
+    late = "return self.logits[0] * (np.nan if self.length > 9 else 1)"
+    edit(tmp_path / "decoder.py", {r"return self\.logits\[0\]": late})
+    edit(tmp_path / "api.py", {r"token == end": "False"})
+    server = Served(tmp_path)
+    status, _, body = server.post(max_tokens=20)
+    assert (status, body["error"]["type"]) == (500, "server_error")
+    assert "not finite" in body["error"]["message"]
+    with pytest.raises(openai.APIError, match="not finite"):
+        [*server.complete(max_tokens=20, stream=True)]
+    assert server.post(max_tokens=2)[0] == 200
+    server.close()
 
 
 # The parts
