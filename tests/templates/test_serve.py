@@ -101,7 +101,11 @@ class Served:
 
     def connect(self) -> socket.socket:
         """Open a connection, to send what no HTTP client would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # as small as can be
+        client.settimeout(DEADLINE)
+        client.connect(("127.0.0.1", self.port))
+        return client
 
     def close(self) -> None:
         self.process.kill()
@@ -530,14 +534,26 @@ def test_bodies_of_any_size_take_no_memory(served: Served) -> None:
 # Many clients
 
 
-def test_half_requests_shut_nobody_out(pipeline: Path, tmp_path: Path) -> None:
-    listener = copy(pipeline, tmp_path) / "listener.py"
-    changes = {"CONNECTIONS = 100": "CONNECTIONS = 9", "SCARCE = 2": "SCARCE = 0.5"}
-    edit(listener, changes)
+MANY = b"GET /v1/models HTTP/1.1\r\n\r\n" * 100  # more answers than buffers hold
+
+
+def without_buffers(folder: Path) -> None:
+    """Let the system hold no more of an answer than it must."""
+    small = "port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)"
+    edit(folder / "serve.py", {r"port = listen\(\)": rf"port = listen()\n    {small}"})
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET /", MANY], ids=["half a request", "not reading"]
+)
+def test_idlers_shut_nobody_out(pipeline: Path, tmp_path: Path, sent: bytes) -> None:
+    without_buffers(copy(pipeline, tmp_path))
+    changes = {"CONNECTIONS = 100": "CONNECTIONS = 9", "SCARCE = 2": "SCARCE = 0.2"}
+    edit(tmp_path / "listener.py", changes)
     server = Served(tmp_path)
-    idlers = [server.connect() for _ in range(30)]
+    idlers = [server.connect() for _ in range(15)]
     for idler in idlers:
-        idler.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        idler.sendall(sent)
     done: list[int] = []
     ask = threading.Thread(target=lambda: done.append(server.requests()), daemon=True)
     ask.start()
@@ -619,18 +635,11 @@ def test_a_signal_lets_it_finish(pipeline: Path, tmp_path: Path, number: int) ->
 def test_a_reader_that_does_not_read_does_not_keep_it(
     pipeline: Path, tmp_path: Path
 ) -> None:
-    copy(pipeline, tmp_path)
-    small = (
-        "port = listen()\n    port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)"
-    )
-    edit(tmp_path / "serve.py", {r"port = listen\(\)": small})
+    without_buffers(copy(pipeline, tmp_path))
     edit(tmp_path / "listener.py", {"DRAIN = 10": "DRAIN = 0.5"})
     server = Served(tmp_path)
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        client.connect(("127.0.0.1", server.port))
-        client.sendall(b"GET /v1/models HTTP/1.1\r\n\r\n" * 100)
-        client.settimeout(DEADLINE)
+    with server.connect() as client:
+        client.sendall(MANY)
         assert client.recv(1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=DEADLINE) == 0
