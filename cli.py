@@ -1,5 +1,6 @@
 """The `leangen` command: one thin function a verb."""
 
+import gc
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ FORMAT_VERSION = 1  # of the documents that --json prints
 NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -28,6 +29,7 @@ INPUT = "in YAML; - reads standard input."
 Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
 
@@ -95,11 +97,12 @@ def plan(
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     from leangen.generator.plan import plan as planned_of
     from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import fit_table, table
+    from leangen.generator.plan.table import table
     from leangen.generator.report.as_json import facts
+    from leangen.generator.report.fit_table import fit_table
     from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import excesses
+    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
     from leangen.generator.report.terminal import text as as_text
     from leangen.spec import load
 
@@ -114,7 +117,8 @@ def plan(
         described["fit"] = list(map(vars, rows))
     else:
         text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    wrong = excesses(loaded, planned, found)
+    listed = found and not (fit or json)
+    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
     return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
 
 
@@ -125,14 +129,23 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited by hand.")
     ] = False,
+    hashes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Put hashes into the requirements, or take them out; else as they are.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects, write_project
+    from leangen.generator.open import open_projects
+    from leangen.generator.project import write_project
     from leangen.generator.report.changes import edited, facts, foreign, written
 
-    projects = open_projects(specs, out)
+    projects = open_projects(specs, out, hashes)
     refused = [finding for project in projects for finding in foreign(project)]
     text = ""
     if not force:
@@ -147,7 +160,7 @@ def build(
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, foreign, status
 
     projects = open_projects(specs, out)
@@ -161,7 +174,7 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     from leangen.generator.disk import show
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.report.changes import facts, figures
 
     text, found = "", []
@@ -189,7 +202,7 @@ def run(
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
-    from leangen.generator.project import open_projects
+    from leangen.generator.open import open_projects
     from leangen.generator.run import run as runs
 
     prepared = [
@@ -239,6 +252,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # odd paths meet narrow encodings
             stream.reconfigure(errors="backslashreplace")
+    gc.set_threshold(YOUNG)
+    if "_LEANGEN_COMPLETE" in os.environ:  # a shell waits for names to complete
+        sys.modules["rich"] = None  # type: ignore[assignment]  # typer would load it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -255,6 +271,7 @@ def main() -> None:
         sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
     _emit(answer, as_document="--json" in sys.argv)
+    gc.freeze()  # the process ends: nothing is worth a last search for garbage
     sys.exit(answer.exit_code)
 
 

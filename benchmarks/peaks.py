@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.spec import loads
 
@@ -125,11 +126,13 @@ MODELS: dict[str, tuple[Any, ...]] = {
 def prepare(folder: Path, name: str) -> None:
     """Write a model's scripts, and random tokens where its text would be."""
     shape = list(MODELS[name])
-    tokens = 3 * shape[8] * shape[5]
+    batch, length = shape[8], shape[5]
+    assert isinstance(batch, int) and isinstance(length, int)
+    tokens = 3 * batch * length
     shape[7] = f"{{bpe: {shape[7]}}}" if shape[7] else "bytes"
     spec = loads(SPEC.format(*shape, name=name, tokens=tokens))
     (folder / "artifacts" / "data").mkdir(parents=True, exist_ok=True)
-    for file, text in build(spec).items():
+    for file, text in build(spec, plan(spec)).items():
         (folder / file).write_text(text)
     random = np.random.default_rng(0)
     for split, count in (("train", 3_000_000), ("val", 200_000)):

@@ -59,6 +59,12 @@ def _read(file: Path) -> str | None:
         return None
 
 
+def has_hashes(folder: Path) -> bool:
+    """Tell whether the requirements in a folder were built with hashes."""
+    files = folder.glob("requirements-*.txt")
+    return any("--hash=sha256:" in (_read(file) or "") for file in files)
+
+
 def show(change: Change) -> str:
     """Write a change as a unified diff."""
     from difflib import unified_diff
@@ -134,14 +140,15 @@ def _partial(file: Path, number: int) -> Path:
 
 
 def _stage(file: Path, partial: Path, text: str) -> None:
-    """Write a text beside the file that it will replace, and onto the disk."""
+    """Write a text beside the file that it will replace.
+
+    It is not forced onto the disk: what a power cut loses is built again.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial.unlink(missing_ok=True)  # never write through a link
     try:
         with partial.open("x", encoding="utf-8", newline="\n") as opened:
             opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
     except OSError as error:
         error.filename = str(file)  # a full disk does not say what it had no space for
         raise

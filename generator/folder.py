@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from leangen.spec import LeangenError
@@ -12,6 +12,7 @@ from leangen.spec import LeangenError
 ARTIFACTS = "artifacts"  # what the scripts write, and the lock of who is at work
 LOCK = "run.lock"
 PATIENCE = 3.0  # seconds to wait for another leangen: a build is done by then
+DIGITS = 20  # of a process id, at most
 IMPORTED = (".py", ".pyc", ".pyw", ".so", ".pyd")  # endings of what Python imports
 OURS = (ARTIFACTS, "__pycache__")  # folders that hold no modules by themselves
 
@@ -28,9 +29,16 @@ def alone(folder: Path) -> Iterator[int]:
     lock = os.open(folder / ARTIFACTS / LOCK, flags, 0o666)
     try:
         _acquire(lock, folder)
+        sign(lock, os.getpid())
         yield lock
     finally:
         os.close(lock)
+
+
+def sign(lock: int, process: int) -> None:
+    """Note in a lock which process works under it, for those who find it taken."""
+    with suppress(OSError):  # of a full disk: the lock holds without a name
+        os.pwrite(lock, f"{process:<{DIGITS}}\n".encode(), 0)
 
 
 def _acquire(lock: int, folder: Path) -> None:
@@ -41,9 +49,10 @@ def _acquire(lock: int, folder: Path) -> None:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > end:
+                holder = os.pread(lock, DIGITS, 0).decode(errors="replace").strip()
                 raise LeangenError.of(
-                    f"another leangen is at work in {folder}, or a script it started",
-                    remedy="wait for it, or stop it",
+                    f"another leangen, or a script that it left, is at work in {folder}",
+                    remedy=f"wait for process {holder or 'that holds it'}, or stop it",
                     code="busy",
                     exit_code=1,
                 ) from None

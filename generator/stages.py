@@ -14,16 +14,20 @@ class Stage:
     """A generated file of the pipeline: a script, or a module that scripts import.
 
     fields: the parts of the spec that the file sees; no other edit can touch it.
+    costs: those that the stage's bytes and time come from; plan.json lists them.
     reads, writes: files under artifacts/. Both depend on the spec: of what is read, the
     files that an earlier stage writes are the stage's inputs.
+    part_of: of a module, the stage whose plan it sees.
     variant: which of the templates in the stage's folder is rendered.
     """
 
     name: str
     fields: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
     reads: Files = lambda spec: ()
     writes: Files = lambda spec: ()
     present: Callable[[Spec], bool] = lambda spec: True
+    part_of: str = ""
     variant: Callable[[Spec], str] = lambda spec: "script"
     runs: bool = True  # False: a module
     serves: bool = False  # True: does not end by itself
@@ -50,13 +54,11 @@ def _tokens(*texts: str) -> tuple[str, ...]:
     return tuple(f"data/{text}.npy" for text in texts)
 
 
-MEMORY = (
-    "model",
-    "train.batch_size",
-    "train.precision",
-    "train.hardware",
-    "target.hardware",
-    "target.vram_budget",
+TARGET = ("target.hardware", "target.vram_budget")
+ENGINE = ("serve.engine", "serve.device")
+BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
+MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
+    *TARGET,
     "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
@@ -141,6 +143,7 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data"),
+        costs=("tokenizer.kind", *TARGET),
         writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
         present=_computes,
     ),
@@ -150,6 +153,7 @@ STAGES = (
     Stage(
         "train",
         fields=(*MEMORY, "train"),
+        costs=(*MEMORY, "train.tokens"),
         reads=lambda spec: _tokens("train", "val"),
         writes=lambda spec: _folder("dense"),
         present=_is_new,
@@ -157,6 +161,8 @@ STAGES = (
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
+        costs=("model", "train.hardware", *TARGET, "target.context")
+        + ("sparsity.ratio", "sparsity.method"),
         reads=_read_by_pruning,
         writes=lambda spec: _folder("sparse"),
         present=_is_sparse,
@@ -165,6 +171,7 @@ STAGES = (
     Stage(
         "recover",
         fields=(*MEMORY, "sparsity.recover"),
+        costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
         reads=_read_by_recovery,
         writes=lambda spec: _folder("recovered"),
         present=_recovers,
@@ -172,6 +179,8 @@ STAGES = (
     Stage(
         "export",
         fields=("quantization", "target.context"),
+        costs=("model", "quantization.weights", "quantization.arithmetic")
+        + (*TARGET, *ENGINE),
         reads=_read_by_export,
         writes=lambda spec: (*EXPORTED, *_graphs(spec)),
     ),
@@ -180,16 +189,19 @@ STAGES = (
     Stage(
         "evaluate",
         fields=("data.out_of_sample", "gates"),
+        costs=("model", "target.context", *TARGET),
         reads=_read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
     ),
     Stage("protocol", runs=False),
-    Stage("api", runs=False),
-    Stage("listener", runs=False),
+    Stage("api", runs=False, part_of="serve"),
+    Stage("listener", runs=False, part_of="serve"),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),
+        costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
+        + (*TARGET, "target.context", "target.batch"),
         reads=lambda spec: (*EXPORTED, *_vocabulary(spec)),
         serves=True,
     ),

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.catalogue.checkpoint import Config, read_config, shape_of
+from leangen.spec.catalogue.checkpoint import read_config, shape_of
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import CUSTOM, Hardware, custom, machines
-from leangen.spec.catalogue.models import presets
+from leangen.spec.catalogue.models import Config, presets
 from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
     Data,

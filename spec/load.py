@@ -55,7 +55,8 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
 def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
     """Change fields of a spec as its author would; None where a rule forbids it.
 
-    `changes` maps paths such as target.context to values of the right type.
+    `changes` maps paths such as target.context to values of the right type, or to None
+    where the field is left out.
     """
     values: dict[str, Any] = deepcopy(dict(spec.written))
     for path, value in changes.items():
@@ -64,6 +65,8 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
         for step in above:
             section = section.setdefault(step, {})
         section[name] = value
+        if value is None:
+            del section[name]
     filled = with_model(fill(values, schema()), values, spec.config)
     if next(problems(filled, values), None):
         return None

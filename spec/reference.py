@@ -27,6 +27,10 @@ editors complete and check it against what `leangen schema` prints:
 
 Counts take k, M, B and T (powers of 1,000), lengths take k and M (powers of 1,024),
 memory takes KiB, MiB, GiB and TiB or kB, MB, GB and TB; all must come to whole numbers.
+
+Relative paths in a spec start at the folder of the spec (of standard input: at the working
+directory); `--out`, as every argument of the command, starts at the working directory. `~`
+is not expanded.
 """
 
 

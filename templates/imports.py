@@ -30,12 +30,11 @@ from dataclasses import astuple, dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property, partial
 from http import HTTPStatus
-from importlib.metadata import version
 from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple, NoReturn, TextIO
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import onnx
@@ -108,7 +107,6 @@ from tensors import (
 from training import (
     SEED,
     Run,
-    checkpoint_layers,
     loss_of,
     make_optimizer,
     train,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def test_diff_shows_figures_and_a_patch_that_git_applies(
     assert leangen("check", "spec.yaml", cwd=project).returncode == 0
 
 
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="no sha256sum here")
 def test_the_lock_is_what_sha256sum_checks(project: Path) -> None:
     command = ["sha256sum", "-c", "--strict", "--quiet", "leangen.lock"]
     subprocess.run(command, cwd=folder(project), check=True)
@@ -294,6 +296,7 @@ def test_written_files_have_ordinary_permissions(project: Path) -> None:
     assert mode == 0o666 & ~mask
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
     code = "from leangen.cli import main; main()"
     with open("/dev/full", "w") as full:
@@ -322,3 +325,64 @@ def test_schema_is_what_editors_read(tmp_path: Path, leangen: Leangen) -> None:
     described = json.loads(leangen("schema", cwd=tmp_path).stdout)
     assert described["$schema"].startswith("http://json-schema.org/draft-07")
     assert "h200" in json.dumps(described["properties"]["target"])
+
+
+def test_help_has_a_short_name(tmp_path, leangen) -> None:
+    for arguments in ((), ("build",), ("run",)):
+        short, long = (leangen(*arguments, x, cwd=tmp_path) for x in ("-h", "--help"))
+        assert short.returncode == 0
+        assert short.stdout == long.stdout
+
+
+COMPLETIONS = {
+    "bash": {"COMP_WORDS": "leangen check --o", "COMP_CWORD": "2"},
+    "zsh": {"_TYPER_COMPLETE_ARGS": "leangen check --o"},
+    "fish": {
+        "_TYPER_COMPLETE_ARGS": "leangen check --o",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    },
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETIONS)
+def test_shells_complete_without_what_is_slow(tmp_path, shell) -> None:
+    """typer would import rich to write one line."""
+    tool = tmp_path / "leangen"
+    code = "import sys\nfrom leangen.cli import main\ntry:\n    main()\nfinally:\n"
+    code += "    slow = {'rich', 'pydantic', 'jinja2', 'jsonschema'}\n"
+    code += "    slow = {n for n in slow & set(sys.modules) if sys.modules[n]}\n"
+    code += "    print('slow:', sorted(slow), file=sys.stderr)\n"
+    tool.write_text(code)
+    asked = {"_LEANGEN_COMPLETE": f"complete_{shell}"} | COMPLETIONS[shell]
+    done = subprocess.run(
+        [sys.executable, str(tool)],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--out" in done.stdout, done.stderr
+    assert done.stderr == "slow: []\n"
+
+
+def test_an_interrupt_while_modules_load_is_one_line(tmp_path) -> None:
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from leangen.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: interrupted\n"

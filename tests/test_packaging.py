@@ -1,5 +1,6 @@
 """What pip installs works without the repository: templates and schema are in the wheel."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None
     names = {path.name for path in (target / "leangen").iterdir()}
     assert {"cli.py", "generator", "spec", "templates"} <= names
     assert "tests" not in names
+    examples = tmp_path / "spec" / "examples"
+    examples.mkdir(parents=True)
+    shutil.copy(ROOT / "spec" / "examples" / "demo.yaml", examples)
     code = f"import sys; sys.path.insert(0, {str(target)!r});"
     code += "import leangen.cli; assert leangen.cli.__file__.startswith(sys.path[0]);"
     code += "leangen.cli.main()"
@@ -27,7 +31,7 @@ def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None
             "-c",
             code,
             *verb,
-            str(ROOT / "spec/examples/demo.yaml"),
+            "spec/examples/demo.yaml",
         ]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     for file in (ROOT / "generated" / "demo").glob("*.py"):

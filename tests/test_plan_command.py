@@ -56,7 +56,11 @@ def test_a_model_that_is_too_large_is_refused_with_what_would_fit(
     assert "DOES NOT FIT" in done.stdout
     assert "it would fit with\n  target.context: 18k" in done.stdout
     assert "weights 14.53 GiB + kv_cache 8.00 GiB" in done.stderr
-    assert "quantization.kv_cache: 8" in done.stderr
+    both = done.stdout + done.stderr
+    assert both.count("quantization.kv_cache: 8") == 1
+    assert "choose one of the changes" in done.stderr
+    piped = leangen("plan", "spec.yaml", "--fit", cwd=project)
+    assert piped.stderr.count("quantization.kv_cache: 8") == 1
 
 
 def test_json_has_what_the_design_promises(project: Path, leangen: Leangen) -> None:
@@ -72,6 +76,7 @@ def test_json_has_what_the_design_promises(project: Path, leangen: Leangen) -> N
     assert all(set(row) == KEYS for row in serve["ledger"])
     assert serve["seconds"][0] < serve["seconds"][1]
     assert found["diagnostics"][0]["code"] == "over-budget"
+    assert "it fits with" in found["diagnostics"][0]["suggestion"]
     for suggestion in found["suggestions"]:
         assert suggestion["stage"] == "serve"
         hardware = "target.hardware" in suggestion["change"]
@@ -161,7 +166,9 @@ def test_damaged_measurements_are_no_measurements(
 def test_diff_opens_with_what_changes_in_the_plan(
     tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "source: python-stdlib")
+    text = DEMO.read_text().replace(
+        "out_of_sample: ../../LICENSE", "source: python-stdlib"
+    )
     text = text.replace("  source: python-stdlib\n  source", "  source")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
@@ -207,7 +214,7 @@ def test_a_machine_that_the_catalogue_lacks(project: Path, leangen: Leangen) -> 
 def test_a_damaged_plan_on_disk_does_not_stop_diff(
     content: str, tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     (tmp_path / "generated" / "demo" / "plan.json").write_text(content)
@@ -219,7 +226,7 @@ def test_a_damaged_plan_on_disk_does_not_stop_diff(
 def test_a_stage_that_goes_is_in_the_opening_of_diff(
     tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: LICENSE", "")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     start, end = text.index("sparsity:"), text.index("quantization:")
@@ -246,3 +253,49 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
     (artifacts / "ledger.json").write_text("{")
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     assert set(json.loads((artifacts / "ledger.json").read_text())) == {"export"}
+
+
+def test_more_tokens_are_more_time_in_diff(tmp_path: Path, leangen: Leangen) -> None:
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
+    (tmp_path / "spec.yaml").write_text(text)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    (tmp_path / "spec.yaml").write_text(text.replace("tokens: 1500k", "tokens: 30M"))
+    lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
+    opening = [line.split() for line in lines if line.startswith("# ")]
+    assert ["#", "train.tokens", "1,500,000", "->", "30,000,000"] in opening
+    (time,) = [line for line in opening if line[1:3] == ["train", "time"]]
+    before, after = time[3:7], time[8:]
+    assert before[1::2] == after[1::2] == ["to", "min"]  # one unit for both
+    assert float(after[0]) > 15 * float(before[0])
+
+
+def test_a_described_machine_is_in_the_opening_of_diff(
+    tmp_path: Path, leangen: Leangen
+) -> None:
+    machine = (
+        "custom_hardware: {kind: cpu, memory: 8GiB, bandwidth_gb_s: 20, "
+        "float32_tflops: 0.2}\n"
+    )
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "") + machine
+    text = text.replace("hardware: x86-2core", "hardware: custom")
+    (tmp_path / "spec.yaml").write_text(text)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    (tmp_path / "spec.yaml").write_text(text.replace("tflops: 0.2", "tflops: 0.4"))
+    lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
+    assert lines[1].split() == [
+        *("#", "custom_hardware.float32_tflops", "0.2", "->", "0.4")
+    ]
+    assert lines[2].startswith("# train time")
+
+
+def test_a_tight_fit_is_said_everywhere(project: Path, leangen: Leangen) -> None:
+    text = SPEC.replace("context: 32k", "context: 18k")
+    (project / "spec.yaml").write_text(text)
+    shown = leangen("plan", "spec.yaml", cwd=project)
+    assert shown.returncode == 0
+    assert "23.18 GiB of 23.28 GiB  tight\n" in shown.stdout
+    assert "note: tight: serve, by less than the 6.2%" in shown.stdout
+    table = leangen("plan", "spec.yaml", "--markdown", cwd=project).stdout
+    assert "| yes, tight |" in table
+    found = answer(leangen("plan", "spec.yaml", "--json", cwd=project))
+    assert found["stages"]["serve"]["tight"]

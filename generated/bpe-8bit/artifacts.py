@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -162,10 +161,11 @@ def peak_bytes() -> int:
 
 
 def versions(stage: str) -> dict[str, str]:
-    """Name the version of each package that the stage's requirements list."""
+    """Name the versions of the packages that the stage's requirements list."""
     pins = (FOLDER / f"requirements-{stage}.txt").read_text()
     names = re.findall(r"^([\w-]+)==", pins, re.MULTILINE)
-    return {name: version(name) for name in names}
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    return {m.__name__: m.__version__ for m in modules if hasattr(m, "__version__")}
 
 
 def finish(peak: int) -> None:

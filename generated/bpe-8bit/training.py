@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import timedelta
-from typing import TextIO
 
 import numpy as np
 import torch
@@ -35,10 +34,11 @@ from tensors import DEVICE, cut, load_tokens
 
 BATCH_SIZE = 16  # train.batch_size: sequences a step
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone
-BETAS = (0.9, 0.95)
-WARMUP = 0.05
-MAX_GRAD_NORM = 1.0
-SAVE_MINUTES = 5
+BETA1 = 0.9  # train.beta1: of the mean of the gradients
+BETA2 = 0.95  # train.beta2: of the mean of their squares
+WARMUP = 0.05  # train.warmup: share of the steps
+MAX_GRAD_NORM = 1.0  # train.max_grad_norm
+SAVE_MINUTES = 5.0  # train.save_minutes: between two states
 SEED = 0  # train.seed
 VAL_SEQUENCES = 64
 VALIDATIONS = 20  # in a run
@@ -63,7 +63,7 @@ class Run:
     @property
     def state(self) -> str:
         """Name of the file for the state: runs that would end otherwise have another."""
-        constants = [BATCH_SIZE, WEIGHT_DECAY, BETAS, WARMUP, MAX_GRAD_NORM]
+        constants = [BATCH_SIZE, WEIGHT_DECAY, BETA1, BETA2, WARMUP, MAX_GRAD_NORM]
         files = [digest(require(name)) for name in self.reads]
         parts = json.dumps([config(), astuple(self), constants, files])
         return f"{STAGE}.{hashlib.sha256(parts.encode()).hexdigest()[:8]}.state"
@@ -90,12 +90,12 @@ def make_optimizer(llama: Llama) -> torch.optim.Optimizer:
         {"params": matrices, "weight_decay": WEIGHT_DECAY},
         {"params": norms, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, betas=BETAS, fused=True)
+    return torch.optim.AdamW(groups, betas=(BETA1, BETA2), fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, run: Run, step: int) -> None:
     """Warm up linearly, then follow a cosine down to a tenth."""
-    warmup = min(1.0, step / math.ceil(run.steps * WARMUP))
+    warmup = min(1.0, step / max(1, math.ceil(run.steps * WARMUP)))
     cosine = 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
     for group in optimizer.param_groups:
         group["lr"] = run.learning_rate * warmup * (0.1 + 0.9 * cosine)
@@ -132,44 +132,37 @@ def validation_loss(llama: Llama, tokens: np.ndarray, micro_batch: int) -> float
 
 
 def save_state(
-    llama: Llama, optimizer: torch.optim.Optimizer, run: Run, step: int
+    llama: Llama, optimizer: torch.optim.Optimizer, run: Run, log: list[dict]
 ) -> None:
-    """Save what a killed run needs to go on after `step`."""
+    """Save what a killed run needs to go on after the last step in the log."""
     state = {"llama": llama.state_dict(), "optimizer": optimizer.state_dict()}
     with writing(run.state) as partial, partial.open("wb") as file:
         try:
-            torch.save(state | {"step": step}, file)
+            torch.save(state | {"log": log}, file)
         except RuntimeError as error:  # what torch makes of a full disk
             raise OSError(f"{partial}: {error.__context__}") from error
+    with writing(f"{STAGE}.jsonl") as partial:
+        partial.write_text("".join(f"{json.dumps(row)}\n" for row in log))
 
 
-def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> int:
-    """Go on with an unfinished run, if there is one; return its last step."""
+def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> list[dict]:
+    """Go on with an unfinished run, if there is one; return its log."""
     for file in ARTIFACTS.glob(f"{STAGE}.*.state"):
         if file.name != run.state:
             print(f"artifacts/{file.name} is of another run: kept, not continued")
     if not (ARTIFACTS / run.state).exists():
-        return 0
+        return []
     try:
         state = torch.load(ARTIFACTS / run.state, map_location="cpu")
     except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError):
         state = None
     if state is None or not is_whole(run.state):
         print(f"artifacts/{run.state} is damaged: not continued")
-        return 0
+        return []
     llama.load_state_dict(state["llama"])
     optimizer.load_state_dict(state["optimizer"])
-    print(f"going on after step {state['step']:,}", flush=True)
-    return state["step"]
-
-
-def open_log(done: int) -> TextIO:
-    """Open the log of losses; what it has of steps that are taken again goes."""
-    file = ARTIFACTS / f"{STAGE}.jsonl"
-    lines = file.read_text().splitlines() if done and file.exists() else []
-    kept = [line for line in lines if json.loads(line)["step"] <= done]
-    file.write_text("".join(f"{line}\n" for line in kept))
-    return file.open("a", buffering=1)
+    print(f"going on after step {state['log'][-1]['step']:,}", flush=True)
+    return state["log"]
 
 
 def catch_signals() -> list[int]:
@@ -203,8 +196,8 @@ def train(
     """Take all steps, from the first one or from where an earlier attempt was saved."""
     train_tokens, val_tokens = load_tokens("train"), load_tokens("val")
     print(f"{run.tokens / len(train_tokens):.2f} epochs of the training text")
-    done = load_state(llama, optimizer, run)
-    log, caught = open_log(done), catch_signals()
+    log, caught = load_state(llama, optimizer, run), catch_signals()
+    done = log[-1]["step"] if log else 0
     timed, started = done, time.perf_counter()  # speed is measured from here
     for step in range(done + 1, run.steps + 1):
         set_learning_rate(optimizer, run, step)
@@ -220,13 +213,13 @@ def train(
             losses["val"] = validation_loss(llama, val_tokens, micro_batch)
         if not all(map(math.isfinite, losses.values())):
             stop(f"step {step:,}: the loss is not finite: lower the learning rate")
-        log.write(json.dumps({"step": step} | losses) + "\n")
+        log.append({"step": step} | losses)
         speed = (step - timed) * BATCH_SIZE * MAX_POSITION_EMBEDDINGS / seconds
         line = report(run, step, losses, speed)
         if validates or sys.stdout.isatty():
             print(f"{line:<79}", end="\n" if validates else "\r", flush=True)
         if saves:
-            save_state(llama, optimizer, run, step)
+            save_state(llama, optimizer, run, log)
             timed, started = step, time.perf_counter()
         if caught:
             print(f"\n{SCRIPT}: stopped after step {step:,}: run it again to go on")

@@ -65,7 +65,8 @@ def find_text(globs: list[str]) -> list[Path]:
     found = set()
     for pattern in globs:
         start = Path("/") if pattern.startswith("/") else PROJECT
-        paths = start.glob(pattern.strip("/"))
+        files_too = f"{pattern}/*" if pattern.endswith("**") else pattern
+        paths = start.glob(files_too.strip("/"))  # links to folders are not followed
         files = {path for path in paths if is_text(path, start)}
         if not files:
             stop(f"no file matches {pattern} in {start}: see data in the spec")
@@ -76,7 +77,8 @@ def find_text(globs: list[str]) -> list[Path]:
 def is_text(file: Path, start: Path) -> bool:
     """Whether a path is a file, and neither hidden nor in a hidden folder."""
     names = file.relative_to(start).parts
-    return file.is_file() and not any(name[0] == "." != name for name in names)
+    hidden = any(name.startswith(".") and name != ".." for name in names)
+    return not hidden and file.is_file()
 
 
 def warn_of_bytes(files: list[Path]) -> None:

@@ -1,5 +1,5 @@
 """Spec -> Plan: bytes, decisions, suggestions."""
 
-from leangen.generator.plan.plan import Plan, plan
+from leangen.generator.plan.pipeline import Plan, plan
 
 __all__ = ["Plan", "plan"]

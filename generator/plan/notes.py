@@ -1,8 +1,9 @@
 """What a reader of the plan must know: what a pattern saves, and what it costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from leangen.generator.plan.hosting import engine_of, skips_zeros
+from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
+from leangen.generator.plan.serve import engine_name, skips_zeros
 from leangen.spec import Spec
 
 WANDA = "Wanda, arXiv:2306.11695, LLaMA-2-7B: perplexity 5.12 dense, 6.42 at 50 percent"
@@ -10,7 +11,18 @@ OWL = "OWL, arXiv:2310.05175, LLaMA-7B with Wanda: perplexity 5.68 dense, 85.77 
 
 
 def warnings(spec: Spec) -> Iterator[str]:
-    """Say what the engine makes of the spec's zeros, and how much of them is usual."""
+    """Say what the engine makes of the spec, and how much of its zeros is usual."""
+    engine, hardware = spec.engine, spec.target.hardware
+    if engine.device == "cpu" and hardware.kind == "cuda":
+        yield (
+            f"{engine.engine} computes on the CPU of the machine that has the "
+            f"{hardware.id}, whose GPU serves nothing; serve.device: cuda can be planned"
+        )
+    if engine.group_size and engine.group_size != spec.quantization.group_size:
+        yield (
+            f"quantization.group_size does nothing: {engine.engine}'s formats have "
+            f"groups of {engine.group_size}"
+        )
     if spec.sparsity.pattern != "dense":
         yield from _kernel(spec)
         yield _share(zeros(spec), spec)
@@ -18,6 +30,16 @@ def warnings(spec: Spec) -> Iterator[str]:
         yield (
             f"the model looks back {spec.model.sliding_window:,} tokens: an engine that "
             "honours it holds fewer keys and values than are counted here"
+        )
+
+
+def tightness(stages: Iterable[StagePlan]) -> Iterator[str]:
+    """Name the stages that fit by less than the plan has been wrong."""
+    names = [stage.stage for stage in stages if stage.tight]
+    if names:
+        yield (
+            f"tight: {', '.join(names)}, by less than the {UNDERSTATED:.1%} that a plan has "
+            "been seen to lie below a measurement (docs/results.md)"
         )
 
 
@@ -29,10 +51,10 @@ def zeros(spec: Spec) -> float:
 
 def _kernel(spec: Spec) -> Iterator[str]:
     """Say that zeros are stored and multiplied where no kernel skips them."""
-    engine, pattern = engine_of(spec), spec.sparsity.pattern
+    engine, pattern = spec.engine, spec.sparsity.pattern
     if skips_zeros(spec):
         return
-    name = f"{engine.engine} on {engine.device}"
+    name = engine_name(engine)
     able = engine.patterns.get(pattern, ())
     bits = spec.quantization.weights
     if able and not spec.target.hardware.sparse_24:

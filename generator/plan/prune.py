@@ -1,85 +1,139 @@
-"""Memory of pruning: one layer at a time, with its calibration text."""
+"""Pruning: one layer at a time, with its calibration text, or matrix by matrix."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
-from leangen.generator.plan.accounting import PUBLISHED, count, layer_parameters
-from leangen.generator.plan.ledger import Item, arrange
-from leangen.generator.plan.train import budget
-from leangen.generator.plan.train_memory import FITTED, runtime, sequence_length
+from leangen.generator.plan.budget import Place, training_place
+from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
+from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
+from leangen.generator.plan.step import sequence_length
+from leangen.generator.plan.train_memory import FITTED, runtime
+from leangen.spec import Spec
 from leangen.spec.spec import Model
 
 SEQUENCES = 128  # of calibration text, as in Wanda's paper
-MICRO_BATCH_TOKENS = {"cpu": 4_096, "cuda": 32_768}
-RUNTIME = {"cpu": 285 * 2**20, "cuda": 800 * 2**20}  # Python and torch; CUDA's context
-MAGNITUDE_RUNTIME = {**RUNTIME, "cuda": 620 * 2**20}  # no products, no workspaces
+USEFUL_TOKENS = {"cpu": 4_096, "cuda": 32_768}  # at once: chosen
+# Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
+# torch 2.13.0 on x86.
+RUNTIME = {"cpu": 285 * MIB, "cuda": 800 * MIB}
+MAGNITUDE_RUNTIME = {**RUNTIME, "cuda": 620 * MIB}  # no products, no workspaces
 
 
-def micro_batch(view: SimpleNamespace) -> int:
+@dataclass(frozen=True)
+class Pruning:
+    """What the plan sees of pruning, and all that its decisions come from."""
+
+    model: Model
+    counts: Counts
+    place: Place
+    method: str
+    length: int
+
+
+def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
+    """Plan the pruning."""
+    pruning = Pruning(
+        model=spec.model,
+        counts=counts,
+        place=training_place(spec),
+        method=spec.sparsity.method,
+        length=sequence_length(spec),
+    )
+    if pruning.method == "magnitude":
+        return _magnitude(pruning)
+    sequences = micro_batch(pruning)
+    return StagePlan(
+        stage="prune",
+        place=pruning.place,
+        ledger=ledger(pruning, sequences),
+        seconds=_seconds(pruning),
+        decisions=(f"one layer at a time, {sequences} sequences at once",),
+        constants={
+            "device": pruning.place.device,
+            "micro_batch": sequences,
+            "calibration_sequences": SEQUENCES,
+        },
+    )
+
+
+def _magnitude(pruning: Pruning) -> StagePlan:
+    """Plan pruning by size: matrix by matrix, and without text."""
+    device, counts = pruning.place.device, pruning.counts
+    held = counts.total if device == "cpu" else counts.largest
+    sizes = f"{counts.largest:,} sizes x 8 bytes"
+    items = [
+        runtime(device, MAGNITUDE_RUNTIME),
+        Item("weights", 4 * held, f"{held:,} x 32 bits", PUBLISHED),
+        Item("activations", 8 * counts.largest, sizes, FITTED),
+    ]
+    constants = {"device": device}
+    return StagePlan("prune", pruning.place, arrange(items), constants=constants)
+
+
+def micro_batch(pruning: Pruning) -> int:
     """Choose the most calibration sequences at once that help and fit."""
-    device = view.train.hardware.kind
-    most = max(1, MICRO_BATCH_TOKENS[device] // sequence_length(view))
-    sizes = [n for n in (64, 32, 16, 8, 4, 2, 1) if n <= most]
-    fits = (n for n in sizes if sum(i.bytes for i in ledger(view, n)) <= budget(view))
-    return next(fits, 1)
+    budget = pruning.place.budget_bytes
+    most = max(1, USEFUL_TOKENS[pruning.place.device] // pruning.length)
+    for n in (64, 32, 16, 8, 4, 2):
+        size = sum(item.bytes for item in ledger(pruning, n))
+        if n <= most and (budget is None or size <= budget):
+            return n
+    return 1
 
 
-def ledger(view: SimpleNamespace, sequences: int) -> tuple[Item, ...]:
+def ledger(pruning: Pruning, sequences: int) -> tuple[Item, ...]:
     """List what prune.py holds: on a GPU one layer alone, on a CPU all of the model."""
-    if view.sparsity.method == "magnitude":
-        return _magnitude(view)
-    device, counts = view.train.hardware.kind, count(view.model)
-    held = layer = layer_parameters(view.model)
-    note = "a layer"
+    device, counts = pruning.place.device, pruning.counts
+    held, note = counts.layer, "a layer"
     items = [runtime(device, RUNTIME)]
     if device == "cpu":
-        held = layer + counts.total + counts.matrices
+        held = counts.layer + counts.total + counts.matrices
         note = "a layer, the model, and what is pruned already"
-        items.append(_calibration(view))
-    items.append(Item("weights", 4 * held, f"{held:,} x 32 bits: {note}", PUBLISHED))
-    tokens, each = sequences * sequence_length(view), _bytes_a_token(view)
+        items.append(_calibration(pruning))
+    weights = Item("weights", 4 * held, f"{held:,} x 32 bits: {note}", PUBLISHED)
+    return arrange([*items, weights, _work(pruning, sequences)])
+
+
+def _work(pruning: Pruning, sequences: int) -> Item:
+    """Account for a layer's forward pass, or for the scores of its largest matrix.
+
+    16 bytes a weight: its size and its score in float32, and the place of a kept one.
+    """
+    tokens, each = sequences * pruning.length, _bytes_a_token(pruning)
     formula = f"{tokens:,} tokens x {each:,} bytes"
     work = Item("activations", tokens * each, formula, FITTED)
-    matrix = _largest_matrix(view)
+    matrix = pruning.counts.largest
     score = Item("activations", 16 * matrix, f"{matrix:,} scores x 16 bytes", FITTED)
-    return arrange([*items, max(work, score, key=lambda item: item.bytes)])
+    return max(work, score, key=lambda item: item.bytes)
 
 
-def _magnitude(view: SimpleNamespace) -> tuple[Item, ...]:
-    """List what pruning by size holds: matrix by matrix, and no text."""
-    device, matrix = view.train.hardware.kind, _largest_matrix(view)
-    held = count(view.model).total if device == "cpu" else matrix
-    ranks = Item("activations", 8 * matrix, f"{matrix:,} sizes x 8 bytes", FITTED)
-    weights = Item("weights", 4 * held, f"{held:,} x 32 bits", PUBLISHED)
-    return arrange([runtime(device, MAGNITUDE_RUNTIME), weights, ranks])
-
-
-def _calibration(view: SimpleNamespace) -> Item:
+def _calibration(pruning: Pruning) -> Item:
     """Account for the hidden states of the calibration text."""
-    length, width = sequence_length(view), view.model.hidden_size
+    length, width = pruning.length, pruning.model.hidden_size
     formula = f"{SEQUENCES} x {length} tokens x {width} x 32 bits"
     return Item("calibration", SEQUENCES * length * width * 4, formula, "prune.py")
 
 
-def _largest_matrix(view: SimpleNamespace) -> int:
-    """Weights of the largest matrix in a layer."""
-    model = view.model
-    widths = (model.num_attention_heads * model.head_dim, model.intermediate_size)
-    return int(model.hidden_size * max(widths))
-
-
-def _bytes_a_token(view: SimpleNamespace) -> int:
+def _bytes_a_token(pruning: Pruning) -> int:
     """Bytes that a layer's forward pass in float32 holds for a token at its worst moment.
 
-    On CUDA grouped heads have no fused float32 kernel in torch 2.11: the attention weights
-    are there twice.
+    The feed-forward network's: three tensors of its width and three of the stream's, and
+    on a CPU a fourth. On CUDA eight of the stream's where attention is larger; grouped
+    heads have no fused float32 kernel in torch 2.11: the attention weights are there twice.
     """
-    model: Model = view.model
-    length = sequence_length(view)
+    model = pruning.model
     hidden, heads = model.hidden_size, model.num_attention_heads
     shared = model.num_key_value_heads * model.head_dim
     feed_forward = 12 * (hidden + model.intermediate_size)
-    if view.train.hardware.kind == "cpu":
+    if pruning.place.device == "cpu":
         return feed_forward + 4 * model.intermediate_size
     if model.num_key_value_heads != heads:
-        return 44 * hidden + 12 * shared + 8 * heads * length
+        return 44 * hidden + 12 * shared + 8 * heads * pruning.length
     return max(feed_forward, 32 * hidden)
+
+
+def _seconds(pruning: Pruning) -> Seconds:
+    """Two passes of the calibration text through every layer."""
+    hardware, tokens = pruning.place.hardware, SEQUENCES * pruning.length
+    work = 2 * tokens * 2 * pruning.counts.active
+    return over(work, hardware.flops_float32, ARITHMETIC[hardware.kind])

@@ -1,15 +1,23 @@
-"""The table of all that fits: patterns x bits x KV bits x the longest context."""
+"""All that fits: patterns x bits x KV bits x the longest context."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from leangen.generator.plan.hosting import engine_of, skips_zeros
-from leangen.generator.plan.plan import Plan, serving
-from leangen.generator.plan.suggest import first, shorter
-from leangen.generator.report.markdown import table_of
-from leangen.generator.report.terminal import size
-from leangen.spec import Spec
-from leangen.spec.text.scalars import write_quantity
+from leangen.generator.plan.ladders import shorter
+from leangen.generator.plan.parameters import Counts, count
+from leangen.generator.plan.rates import Seconds
+from leangen.generator.plan.serve import plan_serve, skips_zeros
+from leangen.generator.plan.suggest import first
+from leangen.spec import Spec, vary
+
+# What each pattern leaves out of the section sparsity, as None, or needs there.
+PATTERNS: Mapping[str, Mapping[str, Any]] = {
+    "dense": {"ratio": None, "method": None, "recover": None},
+    "2:4": {"ratio": None},
+    "unstructured": {"ratio": 0.5},
+}
+INTEGERS_ALONE = ("group_size", "arithmetic")  # of the section quantization
 
 
 @dataclass(frozen=True)
@@ -21,106 +29,66 @@ class Row:
     kv_cache: int
     peak_bytes: int
     context: int
-    seconds: tuple[float, float] | None
-
-
-PATTERNS = {"dense": None, "2:4": None, "unstructured": 0.5}
+    seconds: Seconds | None
 
 
 def table(spec: Spec) -> list[Row]:
     """Tabulate patterns x bits x KV bits x the longest context that fits the target.
 
-    Patterns that an engine stores alike share a row. `peak_bytes` is at the context of
-    the spec, `seconds` a token's there.
+    Patterns that an engine stores alike share a row; what a rule forbids has none.
+    `peak_bytes` is at the context of the spec, `seconds` a token's there.
     """
-    engine = engine_of(spec)
-    rows = []
-    for weights in engine.weights:
-        for bits in engine.kv_cache:
-            quantization = replace(spec.quantization, weights=weights, kv_cache=bits)
-            variants = {}
-            for pattern, ratio in PATTERNS.items():
-                sparsity = replace(spec.sparsity, pattern=pattern, ratio=ratio)
-                variants[pattern] = replace(
-                    spec, quantization=quantization, sparsity=sparsity
-                )
-            for skips in (False, True):
-                alike = [p for p, v in variants.items() if skips_zeros(v) == skips]
-                if alike:
-                    rows.append(_row(variants[alike[0]], tuple(alike)))
-    return rows
+    counts = count(spec.model)
+    return [
+        row
+        for weights in spec.engine.weights
+        for kv_cache in spec.engine.kv_cache
+        for row in _rows(_variants(spec, weights, kv_cache), counts)
+    ]
 
 
-def _row(spec: Spec, patterns: tuple[str, ...]) -> Row:
-    stage = serving(spec)
-    bits = spec.quantization
-    longest = _longest(spec)
+def _variants(spec: Spec, weights: int, kv_cache: int) -> dict[str, Spec]:
+    """Vary the bits and the pattern, as far as the rules allow it."""
+    bits: dict[str, Any] = {
+        "quantization.weights": weights,
+        "quantization.kv_cache": kv_cache,
+    }
+    if weights >= 16:
+        bits |= {f"quantization.{name}": None for name in INTEGERS_ALONE}
+    varied = {}
+    for pattern, beside in PATTERNS.items():
+        sparsity = {f"sparsity.{name}": value for name, value in beside.items()}
+        varied[pattern] = vary(spec, bits | sparsity | {"sparsity.pattern": pattern})
+    return {pattern: variant for pattern, variant in varied.items() if variant}
+
+
+def _rows(variants: Mapping[str, Spec], counts: Counts) -> Iterator[Row]:
+    """Make a row of the patterns that are stored as if dense, and one of the others."""
+    for skips in (False, True):
+        alike = [p for p, variant in variants.items() if skips_zeros(variant) == skips]
+        if alike:
+            yield _row(variants[alike[0]], counts, tuple(alike))
+
+
+def _row(spec: Spec, counts: Counts, patterns: tuple[str, ...]) -> Row:
+    stage = plan_serve(spec, counts)
     return Row(
-        patterns, bits.weights, bits.kv_cache, stage.peak_bytes, longest, stage.seconds
+        patterns=patterns,
+        weights=spec.quantization.weights,
+        kv_cache=spec.quantization.kv_cache,
+        peak_bytes=stage.peak_bytes,
+        context=_longest(spec, counts),
+        seconds=stage.seconds,
     )
 
 
-def _longest(spec: Spec) -> int:
+def _longest(spec: Spec, counts: Counts) -> int:
     """Find the longest context that fits, 0 if none does."""
     most = spec.model.max_position_embeddings
-    steps: list[int] = [most, *shorter(most), 0]
+    steps = [most, *shorter(most), 0]
 
     def fits(place: int) -> bool:
         target = replace(spec.target, context=steps[place])
-        return serving(replace(spec, target=target)).fits
+        return plan_serve(replace(spec, target=target), counts).fits
 
     return steps[first(len(steps) - 1, fits)]
-
-
-def fit_table(planned: Plan, rows: Sequence[Row], as_markdown: bool) -> str:
-    """Write what fits: patterns x bits x KV bits x the longest context."""
-    stage = planned.stages["serve"]
-    head = [
-        "pattern",
-        "weights",
-        "KV cache",
-        "at this context",
-        "longest context",
-        "tok/s",
-    ]
-    cells = [
-        [
-            ", ".join(row.patterns),
-            f"{row.weights} bits",
-            f"{row.kv_cache} bits",
-            size(row.peak_bytes),
-            write_quantity("context", row.context) if row.context else "none fits",
-            _speed(row.seconds),
-        ]
-        for row in rows
-    ]
-    budget = "the host"
-    if stage.budget_bytes is not None:
-        budget = f"{size(stage.budget_bytes)}"
-    title = f"{planned.name}: what fits {budget} of {stage.hardware}"
-    title += f" ({stage.decisions[0].partition(',')[0]})"
-    zeros = ("2:4", "unstructured")
-    idle = [
-        p
-        for p in zeros
-        if all((p in r.patterns) == ("dense" in r.patterns) for r in rows)
-    ]
-    note = (
-        f"{' and '.join(idle)}: stored as if dense, there is no kernel that skips zeros"
-    )
-    notes = [note] if idle else []
-    if as_markdown:
-        return "\n\n".join([f"### {title}", table_of(head, cells), *notes]) + "\n"
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (head, *cells)
-    ]
-    return "\n".join([title, "", *lines, *([""] if notes else []), *notes]) + "\n"
-
-
-def _speed(seconds: tuple[float, float] | None) -> str:
-    return f"{1 / seconds[1]:,.0f} to {1 / seconds[0]:,.0f}" if seconds else ""

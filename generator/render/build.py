@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 from leangen.generator import lock
-from leangen.generator.plan import Plan, plan
+from leangen.generator.plan import Plan
 from leangen.generator.render import plan_json
+from leangen.generator.render.hashes import with_hashes
 from leangen.generator.render.requirements import (
     closure,
     metadata,
@@ -24,12 +25,13 @@ GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
 GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
-def build(spec: Spec) -> dict[str, str]:
-    """Render all files of a spec, the lock last: name -> text."""
-    planned = plan(spec)
+def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
+    """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     files |= _scripts(spec, planned)
+    if hashes:
+        files |= with_hashes(files)
     return files | {lock.NAME: lock.format_lock(files)}
 
 
@@ -39,8 +41,8 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     codes = {}
     for stage in stages_of(spec):
         view = vars(select(spec, stage.fields)) | {"folder": folder}
-        if stage.runs:
-            decided = planned.stages[stage.name].constants
+        if stage.name in planned.stages or stage.part_of:
+            decided = planned.stages[stage.part_of or stage.name].constants
             view["plan"] = SimpleNamespace(**decided)
         codes[stage.script] = render(f"{stage.name}/{stage.variant(spec)}", view)
     files = dict(codes)

@@ -66,7 +66,12 @@ def select_imports(code: str, menu: str) -> str:
 
     Raises NameError where the code uses a name that neither it nor the menu provides.
     """
-    missing = unbound_names(code)
+    return _select(menu, frozenset(unbound_names(code)))
+
+
+@lru_cache(PARTS)
+def _select(menu: str, names: frozenset[str]) -> str:
+    missing = set(names)
     groups: list[list[str]] = [[]]
     end = 0
     for node in ast.parse(menu).body:
@@ -102,9 +107,18 @@ def imported_modules(code: str) -> set[str]:
 @lru_cache(PARTS)
 def _imports(code: str) -> frozenset[str]:
     roots: set[str] = set()
-    for node in ast.walk(ast.parse(code)) if "import" in code else ():
+    for node in _statements(ast.parse(code)) if "import" in code else ():
         if isinstance(node, ast.Import):
             roots |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             roots.add(node.module.partition(".")[0])
     return frozenset(roots)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk the statements below a node, and none of their expressions."""
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        inside = getattr(node, name, ())
+        for statement in inside if isinstance(inside, list) else ():
+            yield statement
+            yield from _statements(statement)

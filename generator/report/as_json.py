@@ -42,11 +42,12 @@ def facts(
 def _stage_facts(stage: StagePlan, measured: Measured | None) -> dict[str, Any]:
     described = {
         "fits": stage.fits,
+        "tight": stage.tight,
         "peak_bytes": stage.peak_bytes,
-        "budget_bytes": stage.budget_bytes,
+        "budget_bytes": stage.place.budget_bytes,
         "seconds": list(stage.seconds) if stage.seconds else None,
-        "device": stage.device,
-        "hardware": stage.hardware,
+        "device": stage.place.device,
+        "hardware": stage.place.hardware.id,
         "moment": stage.moment,
         "decisions": list(stage.decisions),
         "ledger": [vars(item) for item in stage.ledger],

@@ -1,11 +1,16 @@
 """Projects in words and in facts: what the verbs print."""
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from leangen.generator.plan.ledger import StagePlan
+from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
-from leangen.generator.report.terminal import size
+from leangen.generator.report.texts import notes
+from leangen.generator.report.units import duration, durations, size
 from leangen.spec import Diagnostic
 
 
@@ -44,6 +49,7 @@ def written(project: Project) -> str:
     touched = sum(change.new is not None for change in project.changes)
     total = len(project.files)
     lines.append(f"{project.folder}: {total - touched} of {total} files unchanged")
+    lines += [f"note: {note}" for note in notes(project)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -58,6 +64,14 @@ def status(project: Project) -> str:
     return "".join(lines)
 
 
+def facts(project: Project) -> dict[str, Any]:
+    """Describe a project for --json."""
+    changes = [{"file": str(c.file), "state": c.state} for c in project.changes]
+    changes += [{"file": str(file), "state": "foreign"} for file in project.foreign]
+    name, folder = project.spec.name, str(project.folder)
+    return {"name": name, "folder": folder, "changes": changes}
+
+
 def figures(project: Project) -> str:
     """Tell how the plan changes, in lines that `git apply` passes over."""
     plan, file = project.plan, project.folder / plan_json.NAME
@@ -67,20 +81,90 @@ def figures(project: Project) -> str:
     elif found[0].old is None:
         lines = [f"{plan.name}: a new plan", *map(_total, plan.stages.values())]
     else:
-        changes = plan_json.changes(found[0].old, found[0].new or "")
+        changes = _changes(_read(found[0].old), _read(found[0].new))
         lines = [f"{plan.name}: the plan changes", *changes]
     return "".join(f"# {line}\n" for line in lines)
 
 
 def _total(stage: StagePlan) -> str:
-    """Set a stage's peak beside its budget."""
-    budget = "" if stage.budget_bytes is None else f" of {size(stage.budget_bytes)}"
-    return f"{stage.stage:<10} {size(stage.peak_bytes)}{budget}"
+    """Set a stage's peak beside its budget, and tell its time."""
+    budget = stage.place.budget_bytes
+    against = "" if budget is None else f" of {size(budget)}"
+    time = f", {duration(stage.seconds)}" if stage.seconds else ""
+    return f"{stage.stage:<10} {size(stage.peak_bytes)}{against}{time}"
 
 
-def facts(project: Project) -> dict[str, Any]:
-    """Describe a project for --json."""
-    changes = [{"file": str(c.file), "state": c.state} for c in project.changes]
-    changes += [{"file": str(file), "state": "foreign"} for file in project.foreign]
-    name, folder = project.spec.name, str(project.folder)
-    return {"name": name, "folder": folder, "changes": changes}
+@dataclass(frozen=True)
+class _Stage:
+    """What a plan.json says of a stage: items and the peak in bytes, and its time."""
+
+    held: Mapping[str, int] = field(default_factory=dict)
+    seconds: Seconds | None = None
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What a plan.json says."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    stages: Mapping[str, _Stage] = field(default_factory=dict)
+
+
+def _read(text: str | None) -> _Figures:
+    """Read a plan.json; one that is missing or damaged tells nothing."""
+    try:
+        found = json.loads(text or "")
+        stages = {name: _stage(row) for name, row in found["stages"].items()}
+        return _Figures(dict(found["spec"]), stages)
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        return _Figures()
+
+
+def _stage(row: Mapping[str, Any]) -> _Stage:
+    held = {**row["ledger"], "peak": row["peak_bytes"]}
+    seconds = row.get("seconds")
+    if seconds:
+        least, most = map(float, seconds)
+        seconds = least, most
+    return _Stage({item: int(count) for item, count in held.items()}, seconds)
+
+
+def _changes(old: _Figures, new: _Figures) -> Iterator[str]:
+    """Tell what differs between two plans: fields, then each stage's bytes and time."""
+    if not old.fields:
+        return
+    for path in {**old.fields, **new.fields}:
+        before, after = old.fields.get(path), new.fields.get(path)
+        if before != after:
+            yield _line(path, _show(before), _show(after))
+    for name in {**old.stages, **new.stages}:
+        stages = old.stages.get(name, _Stage()), new.stages.get(name, _Stage())
+        yield from _stage_changes(name, *stages)
+
+
+def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
+    for item in {**old.held, **new.held}:
+        before, after = old.held.get(item, 0), new.held.get(item, 0)
+        if before != after:
+            sign = "+" if after > before else "-"
+            now = f"{size(after):<14} {sign}{size(abs(after - before))}"
+            yield _line(f"{stage} {item}", size(before), now)
+    if old.seconds != new.seconds:
+        each = " a token" if stage == "serve" else ""
+        yield _line(f"{stage} time{each}", *_times(old.seconds, new.seconds))
+
+
+def _line(what: str, before: str, after: str) -> str:
+    return f"{what:<26} {before:>14} -> {after}"
+
+
+def _times(before: Seconds | None, after: Seconds | None) -> tuple[str, str]:
+    if before and after:
+        return durations(before, after)
+    old = duration(before) if before else "none"
+    return old, duration(after) if after else "none"
+
+
+def _show(value: Any) -> str:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if number else str(value).lower()

@@ -6,14 +6,8 @@ from leangen.generator.plan import Plan
 from leangen.generator.plan.ledger import ITEMS, StagePlan
 from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.measured import Measured
-from leangen.generator.report.terminal import (
-    changed,
-    duration,
-    error,
-    headline,
-    side,
-    size,
-)
+from leangen.generator.report.terminal import headline, side
+from leangen.generator.report.units import changed, deviation, duration, size
 
 
 def markdown(
@@ -21,37 +15,47 @@ def markdown(
 ) -> str:
     """Write a plan as Markdown: the stages, then what each holds."""
     stages = list(planned.stages.values())
+    parts = [f"### {headline(planned)}", _stages(stages, measured), _matrix(stages)]
+    if found:
+        head = ["it would fit with", "stage", "peak", "saved"]
+        parts.append(table_of(head, list(map(_suggestion, found))))
+    parts += [f"- {warning}" for warning in planned.warnings]
+    return "\n\n".join(parts) + "\n"
+
+
+def _stages(stages: Sequence[StagePlan], measured: Mapping[str, Measured]) -> str:
+    """Tabulate the stages, and what was measured of them where something was."""
     head = ["stage", "on", "peak", "budget", "fits", "time"]
-    rows = [
-        [
-            stage.stage,
-            stage.hardware + side(stage),
-            size(stage.peak_bytes),
-            "" if stage.budget_bytes is None else size(stage.budget_bytes),
-            "yes" if stage.fits else "**no**",
-            duration(stage.seconds) if stage.seconds else "",
-        ]
-        for stage in stages
-    ]
+    rows = list(map(_stage, stages))
     if measured:
         head += ["measured", "error"]
         for row, stage in zip(rows, stages, strict=True):
-            peak = measured.get(stage.stage)
-            row += [size(peak.measured_bytes), error(stage, peak)] if peak else ["", ""]
-    parts = [f"### {headline(planned)}", table_of(head, rows), _matrix(stages)]
-    if found:
-        rows = [
-            [
-                f"`{changed(s.change)}`",
-                s.stage,
-                size(s.peak_bytes),
-                size(max(0, s.saved_bytes)),
-            ]
-            for s in found
-        ]
-        parts.append(table_of(["it would fit with", "stage", "peak", "saved"], rows))
-    parts += [f"- {warning}" for warning in planned.warnings]
-    return "\n\n".join(parts) + "\n"
+            row += _measured(stage, measured.get(stage.stage))
+    return table_of(head, rows)
+
+
+def _stage(stage: StagePlan) -> list[str]:
+    budget = stage.place.budget_bytes
+    return [
+        stage.stage,
+        stage.place.hardware.id + side(stage),
+        size(stage.peak_bytes),
+        "" if budget is None else size(budget),
+        "yes, tight" if stage.tight else "yes" if stage.fits else "**no**",
+        duration(stage.seconds) if stage.seconds else "",
+    ]
+
+
+def _measured(stage: StagePlan, peak: Measured | None) -> list[str]:
+    if peak is None:
+        return ["", ""]
+    found = peak.measured_bytes
+    return [size(found), deviation(stage.peak_bytes, found)]
+
+
+def _suggestion(found: Suggestion) -> list[str]:
+    peak, saved = size(found.peak_bytes), size(max(0, found.saved_bytes))
+    return [f"`{changed(found.change)}`", found.stage, peak, saved]
 
 
 def _matrix(stages: Sequence[StagePlan]) -> str:

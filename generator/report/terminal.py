@@ -1,45 +1,14 @@
 """A plan as text for a terminal: a table a stage, with a bar for its budget."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from leangen.generator.plan import Plan
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.measured import Measured
-from leangen.spec.text.scalars import write_quantity
+from leangen.generator.report.units import changed, deviation, duration, size
 
 BAR = 32  # characters of a budget
-UNITS = {
-    "target.context": "context",
-    "target.vram_budget": "bytes",
-    "model.max_position_embeddings": "context",
-}
-
-
-def size(count: int) -> str:
-    """Write bytes for people, in the largest unit of which there is one."""
-    if count >= 2**30:
-        return f"{count / 2**30:.2f} GiB"
-    if count >= 2**20:
-        return f"{count / 2**20:.1f} MiB"
-    return f"{count / 2**10:.1f} KiB"
-
-
-def duration(seconds: tuple[float, float]) -> str:
-    """Write a range of seconds in one unit."""
-    units = (
-        (86400, "days"),
-        (3600, "h"),
-        (60, "min"),
-        (1, "s"),
-        (1e-3, "ms"),
-        (1e-6, "us"),
-    )
-    unit, name = next((u for u in units if seconds[1] >= 2 * u[0]), units[-1])
-    low, high = (value / unit for value in seconds)
-    digits = 0 if high >= 100 else 1
-    return f"{low:,.{digits}f} to {high:,.{digits}f} {name}"
 
 
 def text(
@@ -54,19 +23,6 @@ def text(
     if planned.warnings:
         lines += ["", *(f"note: {warning}" for warning in planned.warnings)]
     return "\n".join(lines) + "\n"
-
-
-def changed(change: Mapping[str, Any]) -> str:
-    """Spell a change as a spec would."""
-    return " and ".join(f"{path}: {_value(path, new)}" for path, new in change.items())
-
-
-def _value(path: str, value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if path in UNITS and isinstance(value, int):
-        return write_quantity(UNITS[path], value)
-    return str(value)
 
 
 def _suggestion_line(found: Suggestion) -> str:
@@ -85,7 +41,7 @@ def headline(planned: Plan) -> str:
 
 
 def _stage_lines(stage: StagePlan, measured: Measured | None) -> Iterator[str]:
-    where = f"{stage.stage} on {stage.hardware}"
+    where = f"{stage.stage} on {stage.place.hardware.id}"
     yield f"{where + side(stage):<40} {_bar(stage)} {_against(stage)}"
     for item in stage.ledger:
         yield f"  {item.item:<15} {size(item.bytes):>12}   {item.formula}"
@@ -97,7 +53,7 @@ def _stage_lines(stage: StagePlan, measured: Measured | None) -> Iterator[str]:
         )
         yield (
             f"  {'measured':<15} {size(measured.measured_bytes):>12}   "
-            f"planned {error(stage, measured)}{changed_since}"
+            f"planned {deviation(stage.peak_bytes, measured.measured_bytes)}{changed_since}"
         )
     if stage.seconds:
         each = " a token, behind a full context" if stage.stage == "serve" else ""
@@ -108,23 +64,18 @@ def _stage_lines(stage: StagePlan, measured: Measured | None) -> Iterator[str]:
 
 def side(stage: StagePlan) -> str:
     """Say that a stage runs beside a GPU, in memory that is not its own."""
-    return " (host memory)" if stage.budget_bytes is None else ""
+    return " (host memory)" if stage.place.budget_bytes is None else ""
 
 
 def _against(stage: StagePlan) -> str:
-    if stage.budget_bytes is None:
+    if stage.place.budget_bytes is None:
         return size(stage.peak_bytes)
-    verdict = "" if stage.fits else "  DOES NOT FIT"
-    return f"{size(stage.peak_bytes)} of {size(stage.budget_bytes)}{verdict}"
+    verdict = "  tight" if stage.tight else "" if stage.fits else "  DOES NOT FIT"
+    return f"{size(stage.peak_bytes)} of {size(stage.place.budget_bytes)}{verdict}"
 
 
 def _bar(stage: StagePlan) -> str:
-    if not stage.budget_bytes:
+    if not stage.place.budget_bytes:
         return " " * (BAR + 2)
-    filled = min(BAR, -(-BAR * stage.peak_bytes // stage.budget_bytes))
+    filled = min(BAR, -(-BAR * stage.peak_bytes // stage.place.budget_bytes))
     return f"[{'#' * filled}{'.' * (BAR - filled)}]"
-
-
-def error(stage: StagePlan, measured: Measured) -> str:
-    """Tell how far the plan is from what was measured."""
-    return f"{stage.peak_bytes / measured.measured_bytes - 1:+.1%}"

@@ -1,10 +1,10 @@
 """What there is to run for a spec: its stages in one folder, with their files."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
+from leangen.generator.paths import find_texts
 from leangen.generator.render.imports import imported_modules
 from leangen.generator.stages import Stage, stages_of
 from leangen.spec import LeangenError, Spec
@@ -51,13 +51,10 @@ def _code(folder: Path, script: str) -> list[Path]:
     return [folder / name for name in found]
 
 
-def _texts(spec: Spec, folder: Path) -> Iterator[Path]:
-    """List the text files that data.py reads, as its find_text does."""
-    project = folder.resolve().parent.parent
-    for pattern in (*spec.data.path, *spec.data.out_of_sample):
-        for name in sorted(glob(pattern, root_dir=project, recursive=True)):
-            if (project / name).is_file():
-                yield project / name
+def _texts(spec: Spec, folder: Path) -> list[Path]:
+    """List the text files that data.py reads."""
+    globs = (*spec.data.path, *spec.data.out_of_sample)
+    return find_texts(folder.resolve().parent.parent, globs)
 
 
 def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
@@ -79,6 +76,6 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
 
 
 def needs_of(job: Job) -> list[str]:
-    """Name the modules that the stage's requirements install."""
-    text = (job.folder / f"requirements-{job.stage.name}.txt").read_text()
-    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
+    """Name the modules outside the standard library that the script's metadata lists."""
+    script = (job.folder / job.stage.script).read_text()
+    return re.findall(r'(?m)^#     "([^"=]+)==', script)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from leangen.generator.folder import alone, refuse_links_inside
+from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
@@ -161,6 +161,7 @@ def execute(job: Job, stdout: int | None, lock: int) -> int:
     with subprocess.Popen(
         command, cwd=job.folder, stdout=stdout, pass_fds=[lock]
     ) as process:
+        sign(lock, process.pid)
         try:
             code = process.wait()
         except KeyboardInterrupt:  # which the stage has received, too

@@ -1,15 +1,13 @@
 """A checkpoint's config.json: read, checked, and turned into the fields of a Model."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from leangen.spec.catalogue.models import FAMILIES, MODEL_TYPES, Config, Family
 from leangen.spec.errors import LeangenError
 from leangen.spec.text.source import MAX_BYTES
-
-Config = Mapping[str, Any]
 
 MAX_DEPTH = 64  # levels of a config.json; those that are published have six
 LARGEST = 2**27  # of any size in a config.json
@@ -26,31 +24,6 @@ SHAPE = (
 EXPERTS = ("num_local_experts", "num_experts")
 QUANTIZED = ("quantization_config", "compression_config")
 METHOD = ("quant_method", "format", "bits", "group_size")  # what an error repeats of it
-
-
-@dataclass(frozen=True)
-class Family:
-    """What a model_type is where its config.json is silent, as in transformers 5.24.
-
-    None: as many keys and values as queries; hidden_size / num_attention_heads; no window.
-    """
-
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    sliding_window: int | None = None
-    rope_theta: float = 10_000.0
-    rms_norm_eps: float = 1e-6
-
-
-FAMILIES = {
-    "llama": Family(),
-    "mistral": Family(num_key_value_heads=8, sliding_window=4096),
-    "qwen2": Family(num_key_value_heads=32, sliding_window=4096),
-    "qwen3": Family(num_key_value_heads=32, head_dim=128, sliding_window=4096),
-    "mixtral": Family(num_key_value_heads=8, rope_theta=1e6, rms_norm_eps=1e-5),
-    "qwen3_moe": Family(num_key_value_heads=4, sliding_window=4096),
-}
-MODEL_TYPES = tuple(FAMILIES)
 
 
 def read_config(folder: Path) -> Config:

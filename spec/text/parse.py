@@ -26,6 +26,7 @@ _REMEDIES = {
     "tab character": "indent with spaces",
     "cannot start any token": "indent with spaces; quote a text that starts with "
     "a special character",
+    "alphabetic or numeric": "quote a text that starts with * or &",
     "incompatible YAML": "delete the line",
 }
 

@@ -163,7 +163,7 @@ def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
     with (artifacts / "data/train.npy").open("ab") as file:
         file.write(b"\0\0")
     assert would_rerun(root) == {"data", "train", "recover"}  # magnitudes need no text
-    shutil.copy(artifacts / "data/val.npy", artifacts / "data/ood.npy")
+    shutil.copy(artifacts / "data/val.npy", artifacts / "data/out_of_sample.npy")
     with (artifacts / "dense/model.safetensors").open("ab") as file:
         file.write(b"\0")
     assert "recover" in would_rerun(root)
@@ -273,7 +273,7 @@ def test_two_runs_at_once_are_refused(root: Path, leangen: Leangen) -> None:
     with alone(root / "generated/tiny"):
         done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 1
-    assert "another leangen is at work in generated/tiny" in done.stderr
+    assert "is at work in generated/tiny; wait for process" in done.stderr
 
 
 def test_stages_in_the_wrong_order_are_refused(root: Path, leangen: Leangen) -> None:

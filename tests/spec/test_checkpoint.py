@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leangen.spec import LeangenError, Spec, load
-from leangen.spec.catalogue.checkpoint import FAMILIES, MODEL_TYPES, shape_of
+from leangen.spec.catalogue.checkpoint import shape_of
+from leangen.spec.catalogue.models import FAMILIES, MODEL_TYPES
 
 SMALL: dict[str, Any] = {
     "vocab_size": 512,
@@ -151,12 +152,11 @@ def test_many_dense_layers_are_counted_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("depth", [70, 500, 900, 977, 1_500, 100_000])
 @pytest.mark.parametrize("field", ["anything", "mlp_only_layers", "vocab_size"])
-@pytest.mark.parametrize("brackets", ["[]", "{}"])
+@pytest.mark.parametrize("ends", [("[", "]"), ('{"a":', "}")], ids=["list", "object"])
 def test_a_deep_config_is_an_error_line(
-    depth: int, field: str, brackets: str, tmp_path: Path
+    depth: int, field: str, ends: tuple[str, str], tmp_path: Path
 ) -> None:
-    opening, closing = brackets if brackets == "[]" else ('{"a":', "}")
-    nested = opening * depth + "1" + closing * depth
+    nested = f"{ends[0] * depth}1{ends[1] * depth}"
     config = f"{small('qwen3_moe')[:-1]}, {json.dumps(field)}: {nested}}}"
     found = opened(tmp_path, config)
     assert "is more than 64 levels deep" in str(found)

@@ -12,6 +12,35 @@ from leangen.spec import LeangenError, Spec, as_json, loads
 from leangen.spec.check.schema import SCHEMA_FILE
 
 DEMO = (SCHEMA_FILE.parent / "examples" / "demo.yaml").read_text(encoding="utf-8")
+NAMED = """\
+leangen: 1
+name: named
+model:
+  preset: stories15M
+  num_hidden_layers: 2
+data:
+  source: jsonl
+  path: corpus/*.jsonl
+  field: body
+train:
+  tokens: 1M
+  hardware: custom
+  beta2: 0.99
+quantization:
+  kv_cache: 32
+target:
+  hardware: x86-2core
+  vram_budget: 3GiB
+  context: 64
+serve:
+  host: localhost
+  engine: onnxruntime
+custom_hardware:
+  kind: cuda
+  memory: 24GiB
+  bandwidth_gb_s: 900
+  float32_tflops: 30
+"""
 PIECES = [
     "-",
     ":",
@@ -102,8 +131,8 @@ def check(error: LeangenError, text: str) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """Cut pieces out of the demo spec and put others in."""
-    text = DEMO
+    """Cut pieces out of a good spec and put others in."""
+    text = draw(st.sampled_from([DEMO, NAMED]))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         stop = start + draw(st.integers(0, 12))
@@ -184,9 +213,18 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("line", range(len(DEMO.splitlines())))
-def test_any_value_of_any_field(line: int) -> None:
-    lines = DEMO.splitlines()
+def test_the_specs_that_are_mutated_are_good() -> None:
+    assert isinstance(outcome(DEMO), Spec)
+    assert isinstance(outcome(NAMED), Spec)
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [(page, line) for page in (DEMO, NAMED) for line in range(page.count("\n"))],
+    ids=lambda value: str(value)[-12:].strip(),
+)
+def test_any_value_of_any_field(page: str, line: int) -> None:
+    lines = page.splitlines()
     name = lines[line].partition(":")[0]
     for value in VALUES:
         found = outcome(

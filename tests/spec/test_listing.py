@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 from leangen.spec import engines, machines
 from leangen.spec.catalogue.models import presets
 from leangen.spec.check.schema import fields, schema
@@ -22,7 +25,7 @@ KEYS = {"hardware": "id", "models": "name", "engines": "engine", "fields": "path
 
 @pytest.mark.parametrize("what", NAMES)
 def test_every_name_is_listed_for_people_and_for_programs(
-    what: str, tmp_path: Path, leangen
+    what: str, tmp_path: Path, leangen: Leangen
 ) -> None:
     done = leangen("list", what, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -32,7 +35,9 @@ def test_every_name_is_listed_for_people_and_for_programs(
     assert [row[KEYS[what]] for row in answer[what]] == NAMES[what]
 
 
-def test_a_field_has_its_range_its_default_and_its_meaning(tmp_path, leangen) -> None:
+def test_a_field_has_its_range_its_default_and_its_meaning(
+    tmp_path: Path, leangen: Leangen
+) -> None:
     text = leangen("list", "fields", cwd=tmp_path).stdout
     assert (
         "train.beta2: a number from 0 and below 1; 0.95 by default\n"
@@ -42,7 +47,7 @@ def test_a_field_has_its_range_its_default_and_its_meaning(tmp_path, leangen) ->
 
 
 def test_another_list_is_an_error_that_names_those_that_there_are(
-    tmp_path, leangen
+    tmp_path: Path, leangen: Leangen
 ) -> None:
     done = leangen("list", "gpus", cwd=tmp_path)
     assert done.returncode == 2

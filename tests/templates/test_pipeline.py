@@ -22,13 +22,19 @@ from tokenizers import Tokenizer
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
-from leangen.generator.stages import STAGES
+from leangen.generator.stages import STAGES, Stage
 from leangen.spec import load, loads
 
 Weights = dict[str, np.ndarray]
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 CONTEXT = 64
+
+
+def build_text(text: str) -> dict[str, str]:
+    spec = loads(text, "spec.yaml")
+    return build(spec, plan(spec))
 
 
 def transformers_model(folder: Path) -> LlamaForCausalLM:
@@ -192,7 +198,7 @@ def test_recovery_only_moves_what_was_kept(pipeline: Path) -> None:
 
 def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
     report = json.loads((pipeline / "artifacts" / "report.json").read_text())
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     count = len(tokens) // (CONTEXT + 1)
     starts = np.linspace(0, len(tokens) - CONTEXT - 1, count, dtype=int)
     rows = np.stack([tokens[s : s + CONTEXT + 1] for s in starts]).astype(np.int64)
@@ -204,9 +210,9 @@ def test_the_report_says_what_transformers_measures(pipeline: Path) -> None:
             torch.from_numpy(logits).flatten(0, 1),
             torch.from_numpy(rows[:, 1:]).flatten(),
         )
-        reported = report["models"][name]["perplexity"]["ood"]
+        reported = report["models"][name]["perplexity"]["out_of_sample"]
         assert reported == pytest.approx(math.exp(loss), rel=1e-4)
-    assert report["tokens"]["ood"] == count * CONTEXT
+    assert report["tokens"]["out_of_sample"] == count * CONTEXT
     assert report["context"] == CONTEXT
 
 
@@ -238,7 +244,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    script = build(loads(spec, "spec.yaml"))["evaluate.py"]
+    script = build_text(spec)["evaluate.py"]
     script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
     (folder / "evaluate.py").write_text(script)
     done = subprocess.run(
@@ -258,7 +264,7 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
 
 def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
-    tokens = np.load(bpe_pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(bpe_pipeline / "artifacts/data/out_of_sample.npy")
     text = (bpe_pipeline.parents[1] / "other.txt").read_text()
     assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
     assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
@@ -266,7 +272,7 @@ def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
 
 
 def test_byte_tokens_are_the_text(pipeline: Path) -> None:
-    tokens = np.load(pipeline / "artifacts/data/ood.npy")
+    tokens = np.load(pipeline / "artifacts/data/out_of_sample.npy")
     text = (pipeline.parents[1] / "other.txt").read_bytes()
     assert tokens[0] == 256
     assert bytes(tokens[1:].tolist()) == text
@@ -298,7 +304,7 @@ def variant(pipeline: Path, tmp_path: Path) -> Callable[..., Path]:
         pattern = rf"(?m)^{section}:.*\n(  .*\n)*"
         assert re.search(pattern, spec)
         spec = re.sub(pattern, f"{section}: {text}\n", spec)
-        for name, content in build(loads(spec, "spec.yaml")).items():
+        for name, content in build_text(spec).items():
             (tmp_path / name).write_text(content)
         for part in artifacts:
             source = pipeline / "artifacts" / part
@@ -359,7 +365,7 @@ def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(
     losses = []
     for hardware in ("x86-2core", "h200"):
         text = spec.replace("hardware: x86-2core", f"hardware: {hardware}")
-        code = build(loads(text, "spec.yaml"))["recover.py"]
+        code = build_text(text)["recover.py"]
         names: dict[str, Any] = {"__name__": "recover"}
         names["__file__"] = str(pipeline / "recover.py")
         exec(compile(code, "recover.py", "exec"), names)  # noqa: S102
@@ -382,7 +388,7 @@ def test_the_library_is_split_by_file(tmp_path: Path) -> None:
     spec = "leangen: 1\nname: a\nmodel: {architecture: llama, hidden_size: 64,"
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
-    (tmp_path / "data.py").write_text(build(loads(spec, "spec.yaml"))["data.py"])
+    (tmp_path / "data.py").write_text(build_text(spec)["data.py"])
     names = runpy.run_path(str(tmp_path / "data.py"))
     splits: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
     for split, text in names["documents"]():
@@ -414,31 +420,46 @@ def test_a_separator_that_a_text_spells_is_text(
     (root / "other.txt").write_text("one<|endoftext|>two")
     folder = root / "generated" / "tiny-bpe"
     assert run_script(folder, "data").returncode == 0
-    tokens = np.load(folder / "artifacts/data/ood.npy")
+    tokens = np.load(folder / "artifacts/data/out_of_sample.npy")
     assert (tokens == 0).sum() == 1
 
 
-DEMO = Path(__file__).parents[2] / "spec" / "examples" / "demo.yaml"  # stages as here
-READS = [
-    (stage.name, file)
-    for stage in STAGES
-    for file in stage.reads(load(DEMO))
-    if stage.runs and not stage.serves and "ood" not in file
-]
+RUN = [stage for stage in STAGES if stage.runs and stage.name not in ("data", "serve")]
 
 
-@pytest.mark.parametrize(("stage", "file"), READS)
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
 def test_a_missing_file_is_one_line_that_names_its_stage(
-    pipeline: Path, tmp_path: Path, stage: str, file: str
+    pipeline: Path, tmp_path: Path, stage: Stage
 ) -> None:
     folder = shutil.copytree(pipeline, tmp_path / "copy")
-    (folder / "artifacts" / file).unlink()
-    done = run_script(folder, stage)
-    if done.returncode:  # config.json is not read by every stage that reads its folder
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        content = (folder / "artifacts" / file).read_bytes()
+        (folder / "artifacts" / file).unlink()
+        done = run_script(folder, stage.name)
+        assert done.returncode == 1, file
         assert done.stderr.count("\n") == 1, done.stderr
-        assert re.search(r"is missing: run \w+\.py first", done.stderr)
-    else:
-        assert file.endswith("config.json") or "dense/model.s" in file
+        assert f"artifacts/{file} is missing: run " in done.stderr
+        (folder / "artifacts" / file).write_bytes(content)
+
+
+@pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "unknown"])
+def test_a_damaged_file_is_one_line_that_names_its_stage(
+    pipeline: Path, tmp_path: Path, stage: Stage, noted: bool
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    if not noted:  # as where a file came from elsewhere: its reader is to notice
+        (folder / "artifacts" / "files.json").write_text("[1]")
+    for file in stage.reads(load(pipeline.parents[1] / "spec.yaml")):
+        path = folder / "artifacts" / file
+        content = path.read_bytes()
+        for wrong in (content[: len(content) // 3], b"", b"\xff" * 100):
+            path.write_bytes(wrong)
+            done = run_script(folder, stage.name)
+            assert done.returncode == 1, file
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert re.search(rf"artifacts/{file} is (damaged|shorter)", done.stderr)
+        path.write_bytes(content)
 
 
 def test_unstructured_magnitude_is_what_torch_prunes(

@@ -1,0 +1,67 @@
+"""Spec files to projects: loaded, planned, rendered, and compared with the disk."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from leangen.generator.disk import has_hashes
+from leangen.generator.paths import as_scripts_look
+from leangen.generator.plan import plan
+from leangen.generator.plan.suggest import suggestions
+from leangen.generator.project import Project, beside_disk
+from leangen.generator.render.build import build
+from leangen.generator.render.not_yet import not_yet
+from leangen.generator.report.over_budget import excesses, remedy_of
+from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
+
+
+def open_projects(
+    files: Iterable[Path], out: Path, hashes: bool | None = None
+) -> list[Project]:
+    """Load, plan and render all specs; raise all their errors at once.
+
+    hashes: whether the requirements have them; as the folder has it where that is None.
+    """
+    projects: dict[Path, Project] = {}
+    diagnostics: list[Diagnostic] = []
+    for file in dict.fromkeys(files):
+        try:
+            project = _open(file, out, hashes)
+        except LeangenError as error:
+            diagnostics += error.diagnostics
+            continue
+        if project.folder in projects:
+            reason = f"another spec is named {project.spec.name}, too"
+            diagnostics.append(
+                diagnostic_at(
+                    project.spec, "name", code="duplicate-name", message=reason
+                )
+            )
+        projects[project.folder] = project
+    if diagnostics:
+        raise LeangenError(diagnostics)
+    return list(projects.values())
+
+
+def _open(file: Path, out: Path, hashes: bool | None) -> Project:
+    spec = as_scripts_look(load(file), file, out)
+    missing = [_missing(spec, *line) for line in not_yet(spec)]
+    if missing:
+        raise LeangenError(missing)
+    planned = plan(spec)
+    if not planned.fits:
+        remedy = remedy_of(suggestions(spec, planned))
+        raise LeangenError(excesses(spec, planned, remedy))
+    folder = out / spec.name
+    files = build(spec, planned, has_hashes(folder) if hashes is None else hashes)
+    return beside_disk(spec, planned, folder=folder, files=files)
+
+
+def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
+    """Say that something can be planned, and not be built yet."""
+    message = (
+        f"{what} can be planned and not be built yet: that follows in a later version"
+    )
+    remedy = f"see leangen plan; built can be {instead}"
+    return diagnostic_at(
+        spec, field, code="not-yet", message=message, suggestion=remedy
+    )

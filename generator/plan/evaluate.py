@@ -1,0 +1,39 @@
+"""Evaluation: a checkpoint in float32, and a chunk of its logits."""
+
+from leangen.generator.plan.budget import target_place
+from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
+from leangen.generator.plan.parameters import Counts
+from leangen.generator.plan.serve import activations
+from leangen.generator.plan.storage import Cache, float32, kv_cache
+from leangen.spec import Spec, engines
+
+RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
+CHUNK = 512  # tokens whose logits are in memory at once
+LOGITS = 3  # copies of them: as they come, shifted, and their exponentials
+
+
+def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:
+    """Plan the evaluation: ONNX Runtime on the CPU, the largest moment a checkpoint's logits."""
+    return StagePlan(
+        stage="evaluate",
+        place=target_place(spec, "cpu"),
+        ledger=arrange(_ledger(spec, counts)),
+        moment="a checkpoint's logits",
+        constants={"chunk": CHUNK},
+    )
+
+
+def _ledger(spec: Spec, counts: Counts) -> list[Item]:
+    model, context = spec.model, spec.target.context
+    cache = Cache(model, engines()["onnxruntime-cpu"], bits=32)
+    tokens, vocabulary = min(CHUNK, context), model.vocab_size
+    formula = f"{LOGITS} x {tokens} tokens x {vocabulary:,} x 32 bits"
+    return [
+        float32("weights", counts.matrices),
+        float32("embeddings", 2 * counts.embedding),  # a tied head is packed apart
+        float32("norms", counts.small),
+        kv_cache(cache, context, batch=1),
+        activations(model, tokens, element=4),
+        Item("logits", 4 * LOGITS * tokens * vocabulary, formula, MEASURED),
+        Item("runtime", RUNTIME, "Python, numpy, onnxruntime", MEASURED),
+    ]

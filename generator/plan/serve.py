@@ -1,0 +1,113 @@
+"""Serving: the engine, its weights, and every sequence's context full."""
+
+from leangen.generator.plan.budget import target_place
+from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, largest
+from leangen.generator.plan.parameters import Counts
+from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
+from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
+from leangen.spec import Engine, Spec
+from leangen.spec.spec import Model
+
+TOKENIZER = 14 * MIB  # the tokenizers package, and a vocabulary
+PREFILL = "3 x intermediate + 4 x hidden: reproduces measured prefill peaks within 3 %"
+
+
+def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
+    """Plan the server."""
+    engine, bits = spec.engine, spec.quantization.kv_cache
+    weights = resident(weights_of(spec, counts))
+    moment, held = largest(*_moments(spec, weights))
+    return StagePlan(
+        stage="serve",
+        place=target_place(spec, engine.device, asked=True),
+        ledger=held,
+        moment=moment,
+        seconds=_seconds(spec, counts, weights),
+        decisions=(f"{engine_name(engine)}, keys and values in {bits} bits",),
+        constants={"prefill": engine.step},
+    )
+
+
+def engine_name(engine: Engine) -> str:
+    """Name an engine with its device."""
+    return f"{engine.engine} on {engine.device}"
+
+
+def weights_of(spec: Spec, counts: Counts) -> Weights:
+    """See the weights as the engine has them."""
+    return Weights(
+        counts=counts,
+        engine=spec.engine,
+        bits=spec.quantization.weights,
+        group_size=spec.quantization.group_size,
+        skips_zeros=skips_zeros(spec),
+    )
+
+
+def cache_of(spec: Spec) -> Cache:
+    """See keys and values as the engine has them."""
+    return Cache(spec.model, spec.engine, spec.quantization.kv_cache)
+
+
+def skips_zeros(spec: Spec) -> bool:
+    """Whether the engine stores only the kept weights of the pattern, at these bits."""
+    able = spec.engine.patterns.get(spec.sparsity.pattern, ())
+    return spec.quantization.weights in able and spec.target.hardware.sparse_24
+
+
+def activations(model: Model, tokens: int, element: int) -> Item:
+    """Account for what a prefill of so many tokens works in."""
+    width = max(model.intermediate_size, model.moe_intermediate_size)
+    each = 3 * width + 4 * model.hidden_size
+    formula = f"{tokens:,} tokens x {each:,} x {8 * element} bits"
+    return Item("activations", tokens * each * element, formula, PREFILL)
+
+
+def _moments(spec: Spec, weights: list[Item]) -> list[tuple[str, list[Item]]]:
+    """List the moments that compete: loading, where weights are widened, and running."""
+    engine, model, target = spec.engine, spec.model, spec.target
+    held = [*weights, _runtime(spec)]
+    step = min(engine.step or target.context, target.context)
+    logits = f"{target.batch} x {model.vocab_size:,} x 32 bits"
+    full = [
+        *held,
+        kv_cache(cache_of(spec), target.context, target.batch),
+        activations(model, step, element=4 if engine.device == "cpu" else 2),
+        Item("logits", 4 * model.vocab_size * target.batch, logits, MEASURED),
+    ]
+    moments = [("all contexts full", full)]
+    if engine.widens and spec.quantization.weights == 16:
+        matrix = 4 * model.vocab_size * model.hidden_size
+        widened = Item("activations", matrix, "the head, while it is widened", MEASURED)
+        moments.append(("loading", [*held, widened]))
+    return moments
+
+
+def _runtime(spec: Spec) -> Item:
+    """Account for what is there before the first weight; rotary tables are ONNX Runtime's."""
+    engine, size, what = spec.engine, spec.engine.runtime_bytes, "libraries, workspaces"
+    if engine.device == "cpu" and spec.tokenizer.kind != "bytes":
+        size += TOKENIZER
+    if engine.engine == "onnxruntime":
+        size += 4 * spec.target.context * spec.model.head_dim
+        what += ", rotary tables"
+    return Item("runtime", size, what, engine.source)
+
+
+def _seconds(spec: Spec, counts: Counts, weights: list[Item]) -> Seconds | None:
+    """One more token behind a full context, for each sequence: every byte is read once.
+
+    Of the experts those that a token visits, of the embedding a row. None on the host of
+    a GPU, whose bandwidth no spec names.
+    """
+    engine, target = spec.engine, spec.target
+    if engine.device != target.hardware.kind:
+        return None
+    bits = spec.quantization.weights
+    layers = sum(
+        i.bytes for i in weights if i.item in ("weights", "scales", "metadata")
+    )
+    work = layers * counts.active / counts.matrices
+    work += counts.embedding * engine.head.get(bits, bits) / 8
+    work += cache_of(spec).bytes_per_token * target.context * target.batch
+    return over(work, target.hardware.bandwidth, BANDWIDTH[engine.device])

@@ -1,0 +1,132 @@
+"""Bytes of a model's weights as they are stored and as they are loaded, and of its KV cache."""
+
+from dataclasses import dataclass
+
+from leangen.generator.plan.ledger import Item
+from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.spec import Engine
+from leangen.spec.spec import Model
+
+GROUPS = "GPTQ's and AWQ's layout: a scale, and there a zero point, for each group"
+SEMI_STRUCTURED = "PyTorch's semi-structured layout: half the values, 2 bits for each"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights in an engine's format; group_size counts those that share a scale.
+
+    skips_zeros: whether the pattern is 2:4 and the engine has a kernel for it.
+    """
+
+    counts: Counts
+    engine: Engine
+    bits: int
+    group_size: int
+    skips_zeros: bool
+
+
+def stored(weights: Weights) -> list[Item]:
+    """Account for the weights as their file holds them."""
+    return _accounted(weights, loaded=False)
+
+
+def resident(weights: Weights) -> list[Item]:
+    """Account for the weights as the engine holds them."""
+    return _accounted(weights, loaded=True)
+
+
+def _accounted(weights: Weights, loaded: bool) -> list[Item]:
+    counts, engine, bits = weights.counts, weights.engine, weights.bits
+    wide = 32 if loaded and engine.widens and bits == 16 else bits
+    items = _matrices(weights, wide)
+    if bits < 16:
+        items.append(_scales(weights, loaded))
+    items.append(_embeddings(weights, wide, loaded))
+    note = f"{counts.small:,} x {engine.norm_bits} bits: norms, biases, routers"
+    small = counts.small * engine.norm_bits // 8
+    return [*items, Item("norms", small, note, PUBLISHED)]
+
+
+def _matrices(weights: Weights, wide: int) -> list[Item]:
+    """Account for the layers' matrices, and for which of their values are kept."""
+    count = weights.counts.matrices
+    size, what = count * wide / 8, f"{count:,} x {wide} bits"
+    items = []
+    if weights.skips_zeros:
+        size, what = size / 2, f"half of {what}"
+        kept = f"2 bits for each of {count // 2:,} kept values"
+        items.append(Item("metadata", count // 8, kept, SEMI_STRUCTURED))
+    if wide != weights.bits:
+        what += ": 16-bit floats, widened by the engine"
+    return [*items, Item("weights", int(size), what, PUBLISHED)]
+
+
+def _scales(weights: Weights, loaded: bool) -> Item:
+    """Account for what the groups of integers have beside them."""
+    counts, engine = weights.counts, weights.engine
+    scaled = counts.matrices
+    if engine.head_scales:
+        scaled += counts.head or counts.embedding
+    group = engine.group_size or weights.group_size
+    each = engine.scale_bits + (weights.bits if engine.zeros else 0)
+    formula = f"{scaled:,} / groups of {group} x {each} bits"
+    times = 2 if loaded and engine.repacks else 1
+    formula += ", twice: ONNX Runtime packs them again" if times == 2 else ""
+    return Item("scales", int(times * scaled / group * each / 8), formula, GROUPS)
+
+
+def _embeddings(weights: Weights, wide: int, loaded: bool) -> Item:
+    """Account for the embedding and the head; a tied one is stored once, as the head.
+
+    Quantized apart from the embedding, and in an engine that unties it, it is there twice.
+    """
+    counts, engine, bits = weights.counts, weights.engine, weights.bits
+    table, head = engine.embedding.get(bits, bits), engine.head.get(bits, wide)
+    own_format = bits < 16 and engine.head_scales
+    if counts.head or own_format or (loaded and engine.unties):
+        size = counts.embedding * (table + head) / 8
+        formula = f"{counts.embedding:,} x {table:g} bits and x {head:g} bits"
+    else:
+        size = counts.embedding * max(table, head) / 8
+        formula = f"{counts.embedding:,} x {max(table, head):g} bits, tied"
+    return Item("embeddings", int(size), formula, PUBLISHED)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of a model in an engine, in so many bits."""
+
+    model: Model
+    engine: Engine
+    bits: int
+
+    @property
+    def bits_per_token(self) -> float:
+        """Bits of one token's keys and values in all layers, scales of integers included."""
+        scale = self.engine.cache_scale_bits / 32 if self.bits < 16 else 0
+        width = self.model.num_key_value_heads * self.model.head_dim
+        return 2 * self.model.num_hidden_layers * width * (self.bits + scale)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of one token's keys and values in all layers."""
+        return int(self.bits_per_token / 8)
+
+
+def kv_cache(cache: Cache, context: int, batch: int) -> Item:
+    """Account for keys and values of the whole context, for each sequence."""
+    model, bits, scales = cache.model, cache.bits, cache.engine.cache_scale_bits
+    formula = (
+        f"2 x {model.num_hidden_layers} layers x {model.num_key_value_heads} heads x "
+        f"{model.head_dim} x {bits} bits x {context:,} tokens"
+    )
+    if bits < 16 and scales:
+        formula += f", and {scales} bits for each 32 values"
+    formula += f" x {batch} sequences" if batch > 1 else ""
+    size = cache.bits_per_token * context * batch / 8
+    return Item("kv_cache", int(size), formula, cache.engine.source)
+
+
+def float32(item: str, weights: int) -> Item:
+    """Account for weights in float32, as a checkpoint's."""
+    return Item(item, 4 * weights, f"{weights:,} x 32 bits", PUBLISHED)
