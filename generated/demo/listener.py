@@ -23,11 +23,12 @@ from waitress.wasyncore import dispatcher
 from protocol import SHOWN, ApiError
 
 QUEUE = 32  # requests that may wait; the next one is sent away
-CONNECTIONS = 100  # open at once; the next one waits
+CONNECTIONS = 64  # open at once; the next one waits
 IDLE = 30  # seconds for a request to arrive whole, and for an answer to be read on
 SCARCE = 2  # seconds for that while more than half of the connections are open
 DRAIN = 10  # seconds for the last answers to be read
-BUFFER = 2**13  # bytes of a header, a body or an answer in memory
+HEADER = 8192  # bytes of a request's header
+BUFFER = 2**13  # bytes of a body or an answer in memory; what is longer is on the disk
 
 
 class Unavailable(Error):
@@ -80,9 +81,9 @@ class Listener(TcpWSGIServer):
             connection_limit=CONNECTIONS + 2,  # the port and a trigger count
             cleanup_interval=1,
             channel_request_lookahead=1,  # notice a client that left
-            max_request_header_size=BUFFER,
+            max_request_header_size=HEADER,
             max_request_body_size=longest + 1,
-            inbuf_overflow=BUFFER,  # what is longer lies on the disk
+            inbuf_overflow=BUFFER,
             outbuf_overflow=BUFFER,
             outbuf_high_watermark=2**40,  # who reads slowly holds nobody up
             log_socket_errors=False,
