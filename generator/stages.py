@@ -196,7 +196,9 @@ STAGES = (
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
     ),
+    Stage("protocol", runs=False),
     Stage("api", runs=False, part_of="serve"),
+    Stage("listener", runs=False, part_of="serve"),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),

@@ -247,9 +247,10 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    script = build_text(spec)["evaluate.py"]
-    script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
+    files = build_text(spec)
+    script = re.sub("TY_RATIO = .*", "TY_RATIO = 0.01", files["evaluate.py"])
     (folder / "evaluate.py").write_text(script)
+    (folder / "report.py").write_text(files["report.py"])
     done = subprocess.run(
         [sys.executable, "evaluate.py"],
         cwd=folder,
@@ -259,7 +260,9 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     )
     assert done.returncode == 1
     assert re.search(
-        r"^gate missed: perplexity ratio [\d.]+ > 0.01$", done.stderr, re.MULTILINE
+        r"^evaluate.py: FAIL: perplexity ratio [\d.]+, at most 0.01$",
+        done.stderr,
+        re.MULTILINE,
     )
     gate = json.loads((folder / "artifacts/report.json").read_text())["gates"]
     assert gate["perplexity_ratio"]["limit"] == 0.01
