@@ -143,7 +143,7 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data"),
-        costs=("tokenizer.kind", *TARGET),
+        costs=("tokenizer.kind", "data.source", *TARGET),
         writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
         present=_computes,
     ),

@@ -415,9 +415,10 @@ def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
     assert {split for split, _ in documents} == {"train", "val", "test"}
     for _, text in documents:
         (definition,) = ast.parse(text).body
-        (docstring,) = definition.body
-        assert "\n" not in docstring.value.value
-    summary = inspect.getdoc(textwrap.shorten).partition("\n\n")[0]
+        assert isinstance(definition, ast.ClassDef | ast.FunctionDef)
+        assert "\n" not in str(ast.get_docstring(definition, clean=False))
+        assert len(definition.body) == 1
+    summary = str(inspect.getdoc(textwrap.shorten)).partition("\n\n")[0]
     expected = f'def shorten(text, width, **kwargs):\n    """{summary}"""\n'
     assert expected in [text for _, text in documents]
 
