@@ -71,14 +71,28 @@ def edited(edits: list[tuple[tuple[str, ...], bool, Any]]) -> dict[str, Any]:
 @settings(max_examples=500, deadline=None)
 @given(EDITS)
 @example([])
-def test_it_agrees_with_jsonschema(edits) -> None:
+def test_it_agrees_with_jsonschema(edits: list[Any]) -> None:
     values = edited(edits)
     assert conforms(values, schema_of_values()) == validator().is_valid(values), values
 
 
 def test_every_field_takes_what_jsonschema_takes() -> None:
     assert conforms(edited([]), schema_of_values())
-    whole = [None, True, 1, 1.0, -0.0, 10**400, 1e300, "", "a", "2:4", [], ["a"], {}]
+    whole: list[Any] = [
+        None,
+        True,
+        1,
+        1.0,
+        -0.0,
+        10**400,
+        1e300,
+        "",
+        "a",
+        "2:4",
+        [],
+        ["a"],
+        {},
+    ]
     for path in PATHS:
         for value in (*whole, *CHOICES, *BOUNDS):
             values = edited([(path, True, value)])
