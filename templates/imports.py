@@ -60,7 +60,7 @@ from artifacts import (
     finish,
     is_whole,
     peak_bytes,
-    read_table,
+    read_ledger,
     reading,
     remove,
     require,
@@ -70,6 +70,13 @@ from artifacts import (
     writing,
 )
 from decoder import Decoder, sample
+from graph import (
+    EMBEDDING,
+    Graph,
+    blocks,
+    decoder,
+    open_checkpoint,
+)
 from model import (
     MAX_POSITION_EMBEDDINGS,
     NUM_HIDDEN_LAYERS,
@@ -79,6 +86,7 @@ from model import (
     config,
     rotary_table,
 )
+from report import in_words, markdown
 from tensors import (
     DEVICE,
     cut,
