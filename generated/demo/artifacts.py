@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 MADE_BY = {
+    "tokenizer.json": "data.py",
     "data/train.npy": "data.py",
     "data/val.npy": "data.py",
     "data/test.npy": "data.py",

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from artifacts import MADE_BY, reading, stop
 
-CONTEXT = 256  # target.context: tokens of prompt and completion together
+CONTEXT = 128  # target.context: tokens of prompt and completion together
 BLOCK = 2**20  # weights that are converted at once
 EMBEDDING = "model.embed_tokens.weight"
 

@@ -45,7 +45,7 @@ from tensors import DEVICE, cut, load_tokens, load_weights, save_checkpoint
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
 CALIBRATION_SEQUENCES = 128  # as in the paper
-MICRO_BATCH = 16  # sequences at once
+MICRO_BATCH = 32  # sequences at once
 
 
 def prune(layer: DecoderLayer, hidden: Tensor) -> None:

@@ -18,7 +18,6 @@ from leangen.generator import folder as guard
 from leangen.generator.lock import digest
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
-
 SPEC = Path(__file__).parents[2] / "spec" / "starter.yaml"
 COMMAND = [sys.executable, "-c", "from leangen.cli import main; main()"]
 GATED = """
