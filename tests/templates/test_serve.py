@@ -656,7 +656,7 @@ def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None
     server.close()
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "serve.py", *options]
     return subprocess.run(
         command, check=False, cwd=folder, capture_output=True, text=True, timeout=60
@@ -797,7 +797,7 @@ def test_numbers_that_are_none_are_an_error_in_json(
 # The parts
 
 
-def pieces_of(script: SimpleNamespace, said: bytes, **fields: object) -> list:
+def pieces_of(script: SimpleNamespace, said: bytes, **fields: object) -> list[Any]:
     """The pieces of a text that a model says byte by byte."""
     request = SimpleNamespace(**fields)
     return [*script.spell(said, script.Vocabulary().spellings, request)]
