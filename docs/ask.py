@@ -2,7 +2,8 @@
 
     python docs/ask.py generated/demo
 
-Starts serve.py, streams two completions, and stops it again.
+Starts serve.py, streams the docstrings that its model writes for some signatures, and
+stops it again.
 """
 
 import re
@@ -12,7 +13,16 @@ from pathlib import Path
 
 from openai import OpenAI
 
-PROMPTS = ["def read_file(path):\n    ", "class Error(Exception):\n    "]
+SIGNATURES = [  # none is chosen by what comes out
+    "def close(self):",
+    "def get_name(self):",
+    "def is_empty(self):",
+    "def parse_date(text):",
+    "def read_lines(file, limit=None):",
+    "def remove_user(self, name):",
+    "def send_message(self, message):",
+    "def wait(self, timeout=None):",
+]
 
 
 def main() -> None:
@@ -34,17 +44,18 @@ def main() -> None:
 
 
 def ask(url: str) -> None:
-    """Stream a completion of each prompt to the terminal."""
+    """Stream the likeliest docstring of each signature to the terminal."""
     client = OpenAI(base_url=url, api_key="unused")
     model = client.models.list().data[0].id
-    for prompt in PROMPTS:
-        print(f"\n--- {model} goes on with:\n{prompt}", end="", flush=True)
+    print(f'{model} goes on behind each """:')
+    for signature in SIGNATURES:
+        prompt = f'{signature}\n    """'
+        print(f"\n{prompt}", end="", flush=True)
         chunks = client.completions.create(
-            model=model, prompt=prompt, max_tokens=120, temperature=0.5, stream=True
+            model=model, prompt=prompt, max_tokens=40, temperature=0, stream=True
         )
         for chunk in chunks:
             print(chunk.choices[0].text, end="", flush=True)
-        print()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A file to read and to check, never to run. Its order is the order in the scripts
 """
 
 import argparse
+import ast
 import codecs
 import functools
 import hashlib
@@ -64,7 +65,7 @@ from artifacts import (
     finish,
     is_whole,
     peak_bytes,
-    read_table,
+    read_ledger,
     reading,
     remove,
     require,
@@ -74,6 +75,13 @@ from artifacts import (
     writing,
 )
 from decoder import Decoder, sample
+from graph import (
+    EMBEDDING,
+    Graph,
+    blocks,
+    decoder,
+    open_checkpoint,
+)
 from listener import Listener
 from model import (
     MAX_POSITION_EMBEDDINGS,
@@ -95,6 +103,7 @@ from protocol import (
     stream,
     whole,
 )
+from report import in_words, markdown
 from tensors import (
     DEVICE,
     cut,

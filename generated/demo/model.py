@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-VOCAB_SIZE = 257
+VOCAB_SIZE = 2048
 HIDDEN_SIZE = 192
 INTERMEDIATE_SIZE = 512
 NUM_HIDDEN_LAYERS = 4
-NUM_ATTENTION_HEADS = 6
-NUM_KEY_VALUE_HEADS = 2
-MAX_POSITION_EMBEDDINGS = 256
+NUM_ATTENTION_HEADS = 3
+NUM_KEY_VALUE_HEADS = 1
+MAX_POSITION_EMBEDDINGS = 128
 ROPE_THETA = 10000.0
 RMS_NORM_EPS = 1e-05
 HEAD_DIM = HIDDEN_SIZE // NUM_ATTENTION_HEADS
-SEPARATOR = 256  # the token between two documents, after the 256 byte values
+SEPARATOR = 0  # the token between two documents
 
 
 def rotary_table() -> Tensor:
@@ -112,10 +112,9 @@ class Llama(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.model = Decoder()
-        self.lm_head = nn.Linear(HIDDEN_SIZE, VOCAB_SIZE, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.lm_head(self.model(tokens))
+        return F.linear(self.model(tokens), self.model.embed_tokens.weight)
 
 
 def config() -> dict:
@@ -134,7 +133,7 @@ def config() -> dict:
         "rope_theta": ROPE_THETA,
         "rms_norm_eps": RMS_NORM_EPS,
         "hidden_act": "silu",
-        "tie_word_embeddings": False,
+        "tie_word_embeddings": True,
         "bos_token_id": SEPARATOR,
         "eos_token_id": SEPARATOR,
     }

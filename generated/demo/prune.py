@@ -3,9 +3,8 @@
 Wanda (Sun et al., 2023, arXiv:2306.11695) scores a weight by |w| * ||x||: its size times
 the L2 norm of the input feature that it multiplies, measured on calibration text. The
 best stay and the others become zero: no gradients, no retraining. Embedding, norms and
-output head stay whole.
-
-Only one layer is on the device at any moment: memory there does not grow with depth.
+output head stay whole. One layer is on the device at any moment: memory there does not
+grow with depth.
 
     python prune.py
 
@@ -45,7 +44,7 @@ from tensors import DEVICE, cut, load_tokens, load_weights, save_checkpoint
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
 CALIBRATION_SEQUENCES = 128  # as in the paper
-MICRO_BATCH = 16  # sequences at once
+MICRO_BATCH = 32  # sequences at once
 
 
 def prune(layer: DecoderLayer, hidden: Tensor) -> None:
@@ -94,8 +93,8 @@ def forward(layer: DecoderLayer, hidden: Tensor) -> Iterator[tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def main() -> None:
-    weights = load_weights("dense")
+def prune_layers(weights: dict[str, Tensor]) -> None:
+    """Prune layer by layer, each on what the pruned ones before it make of the text."""
     embedding = weights["model.embed_tokens.weight"]
     hidden = F.embedding(calibration_sequences(), embedding)  # (N, T, C)
     layer = DecoderLayer().to(DEVICE)  # refilled for every layer of the model
@@ -108,6 +107,11 @@ def main() -> None:
         for name, weight in layer.state_dict().items():
             weights[names[name]] = weight.to("cpu", copy=True)
         print(f"layer {i + 1}/{NUM_HIDDEN_LAYERS} pruned", flush=True)
+
+
+def main() -> None:
+    weights = load_weights("dense")
+    prune_layers(weights)
     save_checkpoint(weights, "sparse")
     finish(peak_bytes())
 

@@ -32,11 +32,11 @@ from artifacts import ARTIFACTS, SCRIPT, digest, is_whole, require, stop, writin
 from model import MAX_POSITION_EMBEDDINGS, Llama, config
 from tensors import DEVICE, cut, load_tokens
 
-BATCH_SIZE = 16  # train.batch_size: sequences a step
+BATCH_SIZE = 8  # train.batch_size: sequences a step
 WEIGHT_DECAY = 0.1  # train.weight_decay: of the matrices alone
 BETA1 = 0.9  # train.beta1: of the mean of the gradients
 BETA2 = 0.95  # train.beta2: of the mean of their squares
-WARMUP = 0.05  # train.warmup: share of the steps
+WARMUP = 0.1  # train.warmup: share of the steps
 MAX_GRAD_NORM = 1.0  # train.max_grad_norm
 SAVE_MINUTES = 5.0  # train.save_minutes: between two states
 SEED = 0  # train.seed
@@ -166,12 +166,12 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> list
 
 
 def catch_signals() -> list[int]:
-    """Let SIGINT and SIGTERM end the run after a step; a second one ends it at once."""
+    """Let SIGINT and SIGTERM end the run after a step; another SIGINT ends it at once."""
     caught: list[int] = []
 
     def catch(number: int, _: object) -> None:
         caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, catch)

@@ -5,16 +5,17 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan
 from leangen.generator.plan.parameters import Counts
 from leangen.spec import Spec
 
-RUNTIME = 40 * MIB  # Python and numpy
-BPE_RUNTIME = 330 * MIB  # the words of Python's library, from which a BPE is learnt
+RUNTIME = {"bytes": 40 * MIB, "bpe": 330 * MIB}  # a BPE counts the library's words
+DOCSTRINGS_RUNTIME = {"bytes": 50 * MIB, "bpe": 72 * MIB}  # parsed; few words
 
 
 def plan_data(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the tokens: text is read file by file; a BPE's training counts all words."""
-    size, formula = RUNTIME, "Python, numpy"
-    moment = "however much text there is"
+    parses = spec.data.source == "python-docstrings"
+    size = (DOCSTRINGS_RUNTIME if parses else RUNTIME)[spec.tokenizer.kind]
+    formula, moment = "Python, numpy", "however much text there is"
     if spec.tokenizer.kind == "bpe":
-        size, moment = BPE_RUNTIME, "more with more text"
+        moment = "more with more text"
         formula += ", a BPE's training on Python's library"
     return StagePlan(
         stage="data",

@@ -93,7 +93,12 @@ def test_committed_scripts_are_what_their_spec_says(
 
 OPTIONS: dict[str, list[Any]] = {
     "tokenizer": ["bytes", {"bpe": 512}],
-    "data": [{}, {"source": "text", "path": "a*"}, {"out_of_sample": ["b", "c/*"]}],
+    "data": [
+        {},
+        {"source": "python-docstrings"},
+        {"source": "text", "path": "a*"},
+        {"out_of_sample": ["b", "c/*"]},
+    ],
     "model__tie_word_embeddings": [False, True],
     "model__num_key_value_heads": [2, 4],
     "train__hardware": ["x86-2core", "h200"],

@@ -1,5 +1,7 @@
 """What the scripts make, held against transformers, torch and ONNX Runtime."""
 
+import ast
+import inspect
 import json
 import math
 import re
@@ -7,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,9 +247,10 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     spec = (
         pipeline.parents[1] / "spec.yaml"
     ).read_text() + "gates: {perplexity_ratio: 1}\n"
-    script = build_text(spec)["evaluate.py"]
-    script = re.sub("PERPLEXITY_RATIO = .*", "PERPLEXITY_RATIO = 0.01", script)
+    files = build_text(spec)
+    script = re.sub("TY_RATIO = .*", "TY_RATIO = 0.01", files["evaluate.py"])
     (folder / "evaluate.py").write_text(script)
+    (folder / "report.py").write_text(files["report.py"])
     done = subprocess.run(
         [sys.executable, "evaluate.py"],
         cwd=folder,
@@ -256,7 +260,9 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     )
     assert done.returncode == 1
     assert re.search(
-        r"^gate missed: perplexity ratio [\d.]+ > 0.01$", done.stderr, re.MULTILINE
+        r"^evaluate.py: FAIL: perplexity ratio [\d.]+, at most 0.01$",
+        done.stderr,
+        re.MULTILINE,
     )
     gate = json.loads((folder / "artifacts/report.json").read_text())["gates"]
     assert gate["perplexity_ratio"]["limit"] == 0.01
@@ -384,18 +390,37 @@ def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(
     assert losses[0][1] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_library_is_split_by_file(tmp_path: Path) -> None:
+def documents_of(source: str, folder: Path) -> list[tuple[str, str]]:
+    """Read the documents of a built-in source, as its data.py does."""
     spec = "leangen: 1\nname: a\nmodel: {architecture: llama, hidden_size: 64,"
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
-    (tmp_path / "data.py").write_text(build_text(spec)["data.py"])
-    names = runpy.run_path(str(tmp_path / "data.py"))
+    spec += f"\ndata: {{source: {source}}}"
+    (folder / "data.py").write_text(build_text(spec)["data.py"])
+    documents = runpy.run_path(str(folder / "data.py"))["documents"]
+    return [(split, "".join(blocks)) for split, blocks in documents()]
+
+
+def test_the_library_is_split_by_file(tmp_path: Path) -> None:
     splits: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
-    for split, text in names["documents"]():
+    for split, text in documents_of("python-stdlib", tmp_path):
         splits[split].add(text)
     assert all(len(texts) > 10 for texts in splits.values())
     shared = (splits["val"] | splits["test"]) & splits["train"]
     assert all(len(text) < 100 for text in shared)  # the same few words in two files
+
+
+def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
+    documents = documents_of("python-docstrings", tmp_path)
+    assert {split for split, _ in documents} == {"train", "val", "test"}
+    for _, text in documents:
+        (definition,) = ast.parse(text).body
+        assert isinstance(definition, ast.ClassDef | ast.FunctionDef)
+        assert "\n" not in str(ast.get_docstring(definition, clean=False))
+        assert len(definition.body) == 1
+    summary = str(inspect.getdoc(textwrap.shorten)).partition("\n\n")[0]
+    expected = f'def shorten(text, width, **kwargs):\n    """{summary}"""\n'
+    assert expected in [text for _, text in documents]
 
 
 def test_a_vocabulary_that_the_text_does_not_yield_is_refused(
