@@ -176,9 +176,10 @@ STAGES = (
         writes=lambda spec: _folder("recovered"),
         present=_recovers,
     ),
+    Stage("graph", fields=("target.context",), runs=False, part_of="export"),
     Stage(
         "export",
-        fields=("quantization", "target.context"),
+        fields=("quantization",),
         costs=("model", "quantization.weights", "quantization.arithmetic")
         + (*TARGET, *ENGINE),
         reads=_read_by_export,
@@ -186,6 +187,7 @@ STAGES = (
     ),
     Stage("decoder", runs=False),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
+    Stage("report", fields=("gates",), present=_is_new, runs=False),
     Stage(
         "evaluate",
         fields=("data.out_of_sample", "gates"),

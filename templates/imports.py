@@ -61,7 +61,7 @@ from artifacts import (
     finish,
     is_whole,
     peak_bytes,
-    read_table,
+    read_ledger,
     reading,
     remove,
     require,
@@ -71,6 +71,13 @@ from artifacts import (
     writing,
 )
 from decoder import Decoder, sample
+from graph import (
+    EMBEDDING,
+    Graph,
+    blocks,
+    decoder,
+    open_checkpoint,
+)
 from model import (
     MAX_POSITION_EMBEDDINGS,
     NUM_HIDDEN_LAYERS,
@@ -80,6 +87,7 @@ from model import (
     config,
     rotary_table,
 )
+from report import in_words, markdown
 from tensors import (
     DEVICE,
     cut,

@@ -139,7 +139,7 @@ def test_measured_figures_stand_beside_the_planned_ones(
     done = leangen("plan", "spec.yaml", "--measured", cwd=root)
     assert done.stdout.count("  measured ") == 6
     report = (pipeline / "artifacts" / "report.md").read_text()
-    assert "| stage | peak MiB | planned MiB | error |" in report
+    assert "| stage | seconds | peak MiB | planned MiB | error | with |" in report
     assert report.count("%") > 6
 
 
@@ -242,7 +242,8 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(pipeline / "artifacts", artifacts)
-    shutil.copy(pipeline / "export.py", tmp_path)
+    for name in ("export.py", "artifacts.py", "requirements-export.txt"):
+        shutil.copy(pipeline / name, tmp_path)
     (artifacts / "ledger.json").unlink()
     command = [sys.executable, "export.py"]
     alone = subprocess.run(

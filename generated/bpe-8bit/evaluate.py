@@ -34,7 +34,7 @@ from artifacts import (
     damaged,
     finish,
     peak_bytes,
-    read_table,
+    read_ledger,
     reading,
     run,
     stop,
@@ -42,6 +42,7 @@ from artifacts import (
     writing,
 )
 from decoder import Decoder, sample
+from report import in_words, markdown
 from vocabulary import Vocabulary
 
 NAME = "bpe-8bit"
@@ -165,70 +166,12 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Write a table in Markdown, its numbers to the right."""
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def models_table(report: dict) -> str:
-    """Set the models side by side."""
-    texts = list(report["tokens"])
-    head = ["model", *texts, "zeros", "MiB", "prefill tok/s", "decode tok/s"]
-    rows = [
-        [name, *(f"{figures['perplexity'][text]:.3f}" for text in texts)]
-        + [f"{figures['zeros']:.1%}", f"{figures['bytes'] / 2**20:.2f}"]
-        + [f"{figures['prefill_tokens_per_second']:,.0f}"]
-        + [f"{figures['decode_tokens_per_second']:,.0f}"]
-        for name, figures in report["models"].items()
-    ]
-    return table(head, rows)
-
-
-def stages_table(stages: dict) -> str:
-    """Set what each stage took beside what was planned."""
-    rows = []
-    for stage, row in stages.items():
-        planned, measured = row["planned_bytes"], row["measured_bytes"]
-        sizes = [f"{measured / 2**20:,.1f}", f"{planned / 2**20:,.1f}"]
-        versions = ", ".join(" ".join(item) for item in row["versions"].items())
-        error = f"{planned / measured - 1:+.1%}"
-        rows.append([stage, f"{row['seconds']:,.1f}", *sizes, error, versions])
-    return table(["stage", "seconds", "peak MiB", "planned MiB", "error", "with"], rows)
-
-
-def markdown(report: dict) -> str:
-    """Lay the report out as a page."""
-    counts = [f"{count:,} tokens of {text}" for text, count in report["tokens"].items()]
-    exported = report["models"]["exported"]["peak_bytes"]
-    parts = [
-        f"# {report['name']}",
-        f"Perplexity at a context of {report['context']} tokens, over "
-        + f"{', '.join(counts)}.",
-        models_table(report),
-        "Zeros: the share of the layers' weights that are exactly zero.",
-        f"Peak memory of the exported model, with Python: {exported / 2**20:.0f} MiB.",
-    ]
-    parts.append(in_words(report["gates"]["perplexity_ratio"]))
-    parts.append("## Test text, and after each arrow how the exported model goes on")
-    for found in report["samples"]:
-        lines = f"{found['prompt']}→{found['text']}".splitlines()
-        parts.append("\n".join(f"    {line}" for line in lines))
-    described = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
-    return "\n\n".join([*parts, "## Stages", stages_table(report["stages"]), described])
-
-
 def gate(models: dict) -> dict:
     """Hold the exported model's perplexity on the test text against the dense one's."""
     dense, exported = (models[n]["perplexity"]["test"] for n in ("dense", "exported"))
     ratio = exported / dense
     verdict = "PASS" if ratio <= PERPLEXITY_RATIO else "FAIL"
     return {"limit": PERPLEXITY_RATIO, "measured": ratio, "verdict": verdict}
-
-
-def in_words(gate: dict) -> str:
-    """Say what a gate asks for, and what came of it."""
-    return "{verdict}: perplexity ratio {measured:.4f}, at most {limit}".format(**gate)
 
 
 def main() -> None:
@@ -251,7 +194,7 @@ def main() -> None:
         "gates": {"perplexity_ratio": gate(models)},
         "samples": samples,
         "machine": machine(),
-        "stages": read_table("ledger.json"),
+        "stages": read_ledger(),
     }
     with writing("report.json") as file:
         write_json(file, report)

@@ -147,14 +147,8 @@ def note(name: str, partial: Path) -> None:
         file.chmod(ARTIFACTS.stat().st_mode & 0o666)  # safetensors' own is 0o600
         before = list(table.get(path, {}).items())[-1:]
         table[path] = dict(before) | {digest(file): file.stat().st_size}
-    write_table("files.json", table)
-
-
-def write_table(name: str, table: dict) -> None:
-    """Write a table of the folder, in one move."""
-    partial = ARTIFACTS / f".{name}.partial"
-    write_json(partial, table)
-    partial.replace(ARTIFACTS / name)
+    write_json(ARTIFACTS / ".files.partial", table)
+    (ARTIFACTS / ".files.partial").replace(ARTIFACTS / "files.json")
 
 
 def peak_bytes() -> int:
@@ -188,7 +182,15 @@ def finish(peak: int) -> None:
     print(f"{shown}, planned {planned / 2**20:,.0f} MiB", flush=True)
     row = {"planned_bytes": planned, "measured_bytes": peak}
     row |= {"seconds": round(seconds, 1), "versions": versions(stage)}
-    write_table("ledger.json", read_table("ledger.json") | {stage: row})
+    with writing("ledger.json") as file:
+        write_json(file, read_ledger() | {stage: row})
+
+
+def read_ledger() -> dict:
+    """Read what the stages took, but for rows that this finish did not write."""
+    rows = read_table("ledger.json")
+    known = rows if rows and is_whole("ledger.json") else {}
+    return {stage: row for stage, row in known.items() if "seconds" in row}
 
 
 def run(main: Callable[[], None], takes_options: bool = False) -> None:

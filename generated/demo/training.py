@@ -166,12 +166,12 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> list
 
 
 def catch_signals() -> list[int]:
-    """Let SIGINT and SIGTERM end the run after a step; a second one ends it at once."""
+    """Let SIGINT and SIGTERM end the run after a step; another SIGINT ends it at once."""
     caught: list[int] = []
 
     def catch(number: int, _: object) -> None:
         caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, catch)

@@ -96,9 +96,8 @@ def forward(layer: DecoderLayer, hidden: Tensor) -> Iterator[tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def main() -> None:
-    require_gpu()
-    weights = load_weights("dense")
+def prune_layers(weights: dict[str, Tensor]) -> None:
+    """Prune layer by layer, each on what the pruned ones before it make of the text."""
     embedding = weights["model.embed_tokens.weight"]
     hidden = F.embedding(calibration_sequences(), embedding)  # (N, T, C)
     layer = DecoderLayer().to(DEVICE)  # refilled for every layer of the model
@@ -111,6 +110,12 @@ def main() -> None:
         for name, weight in layer.state_dict().items():
             weights[names[name]] = weight.to("cpu", copy=True)
         print(f"layer {i + 1}/{NUM_HIDDEN_LAYERS} pruned", flush=True)
+
+
+def main() -> None:
+    require_gpu()
+    weights = load_weights("dense")
+    prune_layers(weights)
     save_checkpoint(weights, "sparse")
     finish(peak_device_bytes())
 

@@ -9,6 +9,7 @@ from leangen.generator.report.measured import Measured
 from leangen.generator.report.units import changed, deviation, duration, size
 
 BAR = 32  # characters of a budget
+CHANGE = 44  # of a change that would make it fit, at least
 
 
 def text(
@@ -19,16 +20,20 @@ def text(
     for stage in planned.stages.values():
         lines += ["", *_stage_lines(stage, measured.get(stage.stage))]
     if found:
-        lines += ["", "it would fit with", *map(_suggestion_line, found)]
+        lines += ["", "it would fit with", *_suggestion_lines(found)]
     if planned.warnings:
         lines += ["", *(f"note: {warning}" for warning in planned.warnings)]
     return "\n".join(lines) + "\n"
 
 
-def _suggestion_line(found: Suggestion) -> str:
-    saved = f"-{size(found.saved_bytes)}" if found.saved_bytes > 0 else ""
-    peak = f"{found.stage} {size(found.peak_bytes)}"
-    return f"  {changed(found.change):<44} {peak:<20} {saved}".rstrip()
+def _suggestion_lines(found: Sequence[Suggestion]) -> Iterator[str]:
+    changes = [changed(suggestion.change) for suggestion in found]
+    width = max(CHANGE, *map(len, changes))
+    for change, suggestion in zip(changes, found, strict=True):
+        saved = suggestion.saved_bytes
+        peak = f"{suggestion.stage} {size(suggestion.peak_bytes)}"
+        less = f"-{size(saved)}" if saved > 0 else ""
+        yield f"  {change:<{width}} {peak:<20} {less}".rstrip()
 
 
 def headline(planned: Plan) -> str:

@@ -321,6 +321,8 @@ def test_more_never_takes_less(choice: dict[str, Any], what: str) -> None:
             stages -= {"train", "recover", "prune"}
         if what == "weights":
             stages -= {"export"}
+            if spec.engine.widens and spec.quantization.weights == 16:
+                stages -= {"serve"}  # floats of 32 bits need no room to be widened in
         for stage in stages:
             assert peaks(less)[stage] <= peaks(more)[stage], stage
 
