@@ -415,6 +415,7 @@ def test_the_library_is_split_by_file(tmp_path: Path) -> None:
 def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
     documents = documents_of("python-docstrings", tmp_path)
     assert {split for split, _ in documents} == {"train", "val", "test"}
+    assert len({text for _, text in documents}) == len(set(documents))  # in one split
     for _, text in documents:
         (definition,) = ast.parse(text).body
         assert isinstance(
