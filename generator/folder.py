@@ -30,7 +30,10 @@ def alone(folder: Path) -> Iterator[int]:
     try:
         _acquire(lock, folder)
         sign(lock, os.getpid())
-        yield lock
+        try:
+            yield lock
+        finally:
+            os.ftruncate(lock, 0)
     finally:
         os.close(lock)
 

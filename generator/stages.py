@@ -143,7 +143,7 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data"),
-        costs=("tokenizer.kind", *TARGET),
+        costs=("tokenizer.kind", "data.source", *TARGET),
         writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
         present=_computes,
     ),
@@ -196,7 +196,9 @@ STAGES = (
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
     ),
+    Stage("protocol", runs=False),
     Stage("api", runs=False, part_of="serve"),
+    Stage("listener", runs=False, part_of="serve"),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),

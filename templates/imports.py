@@ -29,8 +29,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from http import HTTPStatus
+from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,10 +48,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from waitress import create_server
-from waitress.server import BaseWSGIServer
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.utilities import Error
+from waitress.wasyncore import dispatcher
 
-from api import MODEL, QUEUE, Server
+from api import Server
 from artifacts import (
     ARTIFACTS,
     FOLDER,
@@ -78,6 +82,7 @@ from graph import (
     decoder,
     open_checkpoint,
 )
+from listener import Listener
 from model import (
     MAX_POSITION_EMBEDDINGS,
     NUM_HIDDEN_LAYERS,
@@ -86,6 +91,17 @@ from model import (
     Llama,
     config,
     rotary_table,
+)
+from protocol import (
+    MODEL,
+    SHOWN,
+    ApiError,
+    Piece,
+    Request,
+    read_request,
+    send,
+    stream,
+    whole,
 )
 from report import in_words, markdown
 from tensors import (

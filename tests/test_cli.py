@@ -327,7 +327,7 @@ def test_schema_is_what_editors_read(tmp_path: Path, leangen: Leangen) -> None:
     assert "h200" in json.dumps(described["properties"]["target"])
 
 
-def test_help_has_a_short_name(tmp_path, leangen) -> None:
+def test_help_has_a_short_name(tmp_path: Path, leangen: Leangen) -> None:
     for arguments in ((), ("build",), ("run",)):
         short, long = (leangen(*arguments, x, cwd=tmp_path) for x in ("-h", "--help"))
         assert short.returncode == 0
@@ -345,7 +345,7 @@ COMPLETIONS = {
 
 
 @pytest.mark.parametrize("shell", COMPLETIONS)
-def test_shells_complete_without_what_is_slow(tmp_path, shell) -> None:
+def test_shells_complete_without_what_is_slow(tmp_path: Path, shell: str) -> None:
     """typer would import rich to write one line."""
     tool = tmp_path / "leangen"
     code = "import sys\nfrom leangen.cli import main\ntry:\n    main()\nfinally:\n"
@@ -365,7 +365,7 @@ def test_shells_complete_without_what_is_slow(tmp_path, shell) -> None:
     assert done.stderr == "slow: []\n"
 
 
-def test_an_interrupt_while_modules_load_is_one_line(tmp_path) -> None:
+def test_an_interrupt_while_modules_load_is_one_line(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)

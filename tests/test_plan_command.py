@@ -239,7 +239,7 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(pipeline / "artifacts", artifacts)
-    for name in ("export.py", "artifacts.py", "requirements-export.txt"):
+    for name in ("export.py", "graph.py", "artifacts.py", "requirements-export.txt"):
         shutil.copy(pipeline / name, tmp_path)
     (artifacts / "ledger.json").unlink()
     command = [sys.executable, "export.py"]

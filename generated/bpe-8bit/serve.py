@@ -4,7 +4,8 @@ SIGTERM and SIGINT close the port, finish what was accepted, and exit; a second 
 at once.
 
     python serve.py [--host HOST] [--port PORT]
-    curl HOST:PORT/v1/completions -d '{"model": "MODEL", "prompt": "def", "stream": true}'
+    curl HOST:PORT/v1/completions -H 'Content-Type: application/json' \\
+        -d '{"model": "MODEL", "prompt": "def", "stream": true}'
 
     reads   artifacts/onnx/{model.onnx,model.onnx.data}
             artifacts/tokenizer.json
@@ -27,71 +28,51 @@ import logging
 import signal
 import socket
 import threading
-import time
 from contextlib import suppress
+from ipaddress import ip_address
 
-from waitress import create_server
-from waitress.server import BaseWSGIServer
-
-from api import MODEL, QUEUE, Server
-from artifacts import finish, peak_bytes, run
+from api import Server
+from artifacts import finish, peak_bytes, run, stop
+from listener import Listener
+from protocol import MODEL
 
 HOST = "127.0.0.1"  # serve.host
 PORT = 8000  # serve.port
-MAX_BODY = 4 * 2**20  # bytes of a request
+BODY = 16  # bytes of a request for each token of the context: text has fewer
 STOP = {signal.SIGINT, signal.SIGTERM}
-
-
-def drain(http: BaseWSGIServer) -> None:
-    """Close the port; wait until all accepted requests are answered.
-
-    waitress has no such call: this looks into the version that is pinned.
-    """
-
-    def close_port() -> None:
-        http.del_channel()
-        http.socket.close()
-
-    def busy() -> bool:
-        channels = list(http.active_channels.values())
-        return any(c.requests or c.total_outbufs_len for c in channels)
-
-    http.trigger.pull_trigger(close_port)  # in the thread that owns the socket
-    while busy():
-        time.sleep(0.05)
 
 
 def listen() -> socket.socket:
     """Open the port that the spec names, or the command line."""
-    parser = argparse.ArgumentParser(description="Serve the exported model.")
+    parser = argparse.ArgumentParser(
+        description="Serve the exported model.", usage=argparse.SUPPRESS
+    )
     parser.add_argument("--host", default=HOST)
     parser.add_argument("--port", default=PORT, type=int)
     place = parser.parse_args()
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    return socket.create_server((place.host, place.port), family=family)
+    try:
+        (*_, (address, *_)), *_ = socket.getaddrinfo(place.host, None, family)
+        return socket.create_server((address, place.port), family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        stop(f"cannot listen on {place.host!r}, port {place.port}: {error}")
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # in all threads that will start
-    listener = listen()
-    server = Server()
-    logging.getLogger("waitress.queue").disabled = True  # Queue is the one that counts
-    http = create_server(
-        server,
-        sockets=[listener],
-        threads=QUEUE + 4,  # one for each request that waits, and some to answer others
-        channel_request_lookahead=1,  # notice a client that left
-        max_request_body_size=MAX_BODY,
-        log_socket_errors=False,
-    )
+    port = listen()
+    address, number = port.getsockname()[:2]
+    host = f"[{address}]" if ":" in address else address
+    local = ip_address(address).is_loopback
+    server = Server({host, "localhost", "127.0.0.1", "[::1]"} if local else set())
+    logging.getLogger("waitress.queue").disabled = True  # it counts threads
+    http = Listener(server, port, 2**12 + BODY * server.decoder.context)
+    server.requests = http.waiting
     threading.Thread(target=http.run, daemon=True).start()
-    host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    print(f"{MODEL} is served at http://{host}:{port}/v1", flush=True)
+    print(f"{MODEL} is served at http://{host}:{number}/v1", flush=True)
     signal.sigwait(STOP)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)  # a second one ends it at once
-    server.stopping = True
-    drain(http)
+    http.drain()
     with suppress(OSError):  # a server may have nowhere to write
         finish(peak_bytes())
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime as ort
 
-from artifacts import reading, require
+from artifacts import damaged, reading, require
 
 
 class Decoder:
@@ -26,7 +26,15 @@ class Decoder:
             properties = self.session.get_modelmeta().custom_metadata_map
             self.context = int(properties["context"])
             self.zeros = float(properties["zeros"])  # share in the layers' matrices
-        self.vocab_size = self.session.get_outputs()[0].shape[2]
+            self.vocab_size = self.session.get_outputs()[0].shape[2]
+            self.make_room()
+            logits = self.forward([0], [0])
+        if not np.isfinite(logits).all() or not logits.any():
+            damaged(f"{folder}/{weights}")
+        self.length = 0  # tokens in the sequence; set it to 0 to start another one
+
+    def make_room(self) -> None:
+        """Bind what the graph reads and writes to buffers."""
         self.binding = self.session.io_binding()
         self.buffers: dict[str, np.ndarray] = {}
         for past in self.session.get_inputs():
@@ -39,7 +47,7 @@ class Decoder:
         self.seqlens_k = self.bind("seqlens_k", np.zeros(1, np.int32))
         self.total_length = self.bind("total_sequence_length", np.zeros((), np.int32))
         self.bind_step(1, 1)
-        self.length = 0  # tokens in the sequence; set it to 0 to start another one
+        self.length = 0
 
     def bind(self, name: str, buffer: np.ndarray, output: bool = False) -> np.ndarray:
         """Let the session read an input from a buffer, or write an output to it."""

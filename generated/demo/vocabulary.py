@@ -22,12 +22,13 @@ class Vocabulary:
     def __init__(self) -> None:
         with reading("tokenizer.json") as file:
             self.tokenizer = Tokenizer.from_file(str(file))
-        self.tokenizer.encode_special_tokens = True  # a separator in a text is text
-        self.separator = self.tokenizer.token_to_id("<|endoftext|>")
-        tokens = range(self.tokenizer.get_vocab_size())
-        bytes_of = byte_alphabet()
-        names = [self.tokenizer.id_to_token(token) for token in tokens]
-        self.spellings = [bytes(bytes_of[c] for c in name) for name in names]
+            self.tokenizer.encode_special_tokens = True  # a separator in a text is text
+            tokens = range(self.tokenizer.get_vocab_size())
+            names = [self.tokenizer.id_to_token(token) for token in tokens]
+            bytes_of = byte_alphabet()
+            self.spellings = [bytes(bytes_of[c] for c in name) for name in names]
+            self.separator = names.index("<|endoftext|>")
+        self.spellings[self.separator] = b""
 
     def encode(self, text: str) -> list[int]:
         """Turn a text into the tokens of its beginning."""
@@ -35,5 +36,4 @@ class Vocabulary:
 
     def decode(self, tokens: list[int]) -> str:
         """Turn tokens into text; what is no whole character is replaced."""
-        spelled = [self.spellings[t] for t in tokens if t != self.separator]
-        return b"".join(spelled).decode(errors="replace")
+        return b"".join(self.spellings[t] for t in tokens).decode(errors="replace")

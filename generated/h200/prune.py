@@ -3,9 +3,8 @@
 Wanda (Sun et al., 2023, arXiv:2306.11695) scores a weight by |w| * ||x||: its size times
 the L2 norm of the input feature that it multiplies, measured on calibration text. The
 best stay and the others become zero: no gradients, no retraining. Embedding, norms and
-output head stay whole.
-
-Only one layer is on the device at any moment: memory there does not grow with depth.
+output head stay whole. One layer is on the device at any moment: memory there does not
+grow with depth.
 
     python prune.py
 

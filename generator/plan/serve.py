@@ -9,6 +9,9 @@ from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
 TOKENIZER = 14 * MIB  # the tokenizers package, and a vocabulary
+CONNECTIONS = 64  # that the server keeps open
+HEADER = 2**13  # bytes of a request's header that it takes
+PARSED = 16  # bytes that a byte of it takes as the shortest fields
 PREFILL = "3 x intermediate + 4 x hidden: reproduces measured prefill peaks within 3 %"
 
 
@@ -24,7 +27,11 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
         moment=moment,
         seconds=_seconds(spec, counts, weights),
         decisions=(f"{engine_name(engine)}, keys and values in {bits} bits",),
-        constants={"prefill": engine.step},
+        constants={
+            "prefill": engine.step,
+            "connections": CONNECTIONS,
+            "header_bytes": HEADER,
+        },
     )
 
 
@@ -91,6 +98,9 @@ def _runtime(spec: Spec) -> Item:
     if engine.engine == "onnxruntime":
         size += 4 * spec.target.context * spec.model.head_dim
         what += ", rotary tables"
+    if engine.engine == "onnxruntime" and engine.device == "cpu":
+        size += CONNECTIONS * HEADER * PARSED
+        what += f", {CONNECTIONS} connections"
     return Item("runtime", size, what, engine.source)
 
 

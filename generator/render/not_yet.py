@@ -30,8 +30,6 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
             f"{model.preset} ({model.architecture})",
             "a preset whose model_type is llama",
         )
-    if spec.data.source == "jsonl":
-        yield "data.source", "text in JSON lines", "source: text"
     if serve.engine != "onnxruntime":
         yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
     if serve.device != "cpu":

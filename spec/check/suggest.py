@@ -1,7 +1,6 @@
 """The nearest valid spelling of what a spec got wrong."""
 
 import re
-from difflib import get_close_matches
 
 from leangen.spec.check.schema import (
     Schema,
@@ -35,6 +34,8 @@ def value_for(node: Node, field: Schema) -> str:
 
 def field_for(name: str, section: FieldPath) -> str:
     """Guess which field an unknown name means: here, elsewhere, by another name."""
+    from difflib import get_close_matches  # only what is wrong needs it
+
     inside = properties(field_at(section))
     alias = (known for known, field in inside.items() if name in _aliases(field))
     elsewhere = (

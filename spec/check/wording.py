@@ -1,7 +1,6 @@
 """Plain words for what the schema allows and for what was found instead."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from leangen.spec.catalogue.hardware import CUSTOM
 from leangen.spec.check.schema import Schema, properties, types
@@ -78,6 +77,8 @@ def _name_of(catalogue: str, names: Sequence[str], text: str) -> str:
 
 def near(text: str, choices: Sequence[str]) -> list[str]:
     """List the choices that a text may mean: those that it begins, then similar ones."""
+    from difflib import get_close_matches  # only what is wrong needs it
+
     start = text.lower()
     longer = [choice for choice in choices if start and choice.startswith(start)]
     return list(dict.fromkeys(longer + get_close_matches(start, choices, 3, 0.5)))

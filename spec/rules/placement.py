@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
 from leangen.spec.catalogue.engines import Engine, engines
@@ -16,6 +15,7 @@ from leangen.spec.text.scalars import write_quantity
 Section = Mapping[str, Any] | None
 
 LONGEST_NAME = 253  # characters of a host name
+OCTETS = {str(number) for number in range(256)}
 _LABEL = re.compile("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 SERVING = (
     "serve.engine",
@@ -143,11 +143,19 @@ def host_is_an_address(host: str) -> Problem | None:
 
 def is_address(host: str) -> bool:
     """Tell whether a text is a host name, an IPv4 or an IPv6 address."""
+    if ":" in host:
+        return _is_ipv6(host)
     labels = host.split(".")
-    if ":" not in host and not labels[-1].isdecimal():
-        return len(host) <= LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
+    if labels[-1].isdecimal():
+        return len(labels) == 4 and all(label in OCTETS for label in labels)
+    return len(host) <= LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
+
+
+def _is_ipv6(host: str) -> bool:
+    from ipaddress import IPv6Address  # rarely needed, and slow to import
+
     try:
-        return bool(ip_address(host)) and "%" not in host
+        return not IPv6Address(host).scope_id
     except ValueError:
         return False
 

@@ -7,14 +7,18 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leangen import cli
 from leangen.generator import folder as guard
 from leangen.generator.lock import digest
+from leangen.generator.open import open_projects
 
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = Path(__file__).parents[2] / "spec" / "starter.yaml"
 COMMAND = [sys.executable, "-c", "from leangen.cli import main; main()"]
 GATED = """
@@ -31,7 +35,7 @@ main()
 
 
 @pytest.fixture
-def root(tmp_path: Path, leangen) -> Path:
+def root(tmp_path: Path, leangen: Leangen) -> Path:
     """A project that was built from old.yaml; new.yaml has other stages and values."""
     text = SPEC.read_text()
     (tmp_path / "old.yaml").write_text(text)
@@ -66,8 +70,8 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Let the process die, as by kill -9, before it changes a file of the folder again."""
     left = iter(range(number))
 
-    def dying(original):
-        def step(*arguments, **options):
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **options: Any) -> Any:
             if next(left, None) is None:
                 os._exit(9)
             return original(*arguments, **options)
@@ -85,8 +89,11 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("afterwards", ["old.yaml", "new.yaml"])
 def test_whenever_a_build_is_killed_the_next_one_succeeds(
-    root, monkeypatch, afterwards
+    root: Path, monkeypatch: pytest.MonkeyPatch, afterwards: str
 ) -> None:
+    specs = [root / "old.yaml", root / "new.yaml"]
+    open_projects(specs[:1], root)  # so that a fork finds templates and modules loaded
+    open_projects(specs[1:], root)
     before = shutil.copytree(built(root), root / "before")
     assert call(root, "build", afterwards) == 0
     wanted = files_in(built(root))
@@ -103,7 +110,7 @@ def test_whenever_a_build_is_killed_the_next_one_succeeds(
     assert number > 10
 
 
-def test_two_builds_at_once_leave_what_one_of_them_writes(root) -> None:
+def test_two_builds_at_once_leave_what_one_of_them_writes(root: Path) -> None:
     for _ in range(4):
         both = [
             subprocess.Popen(
@@ -121,7 +128,7 @@ def test_two_builds_at_once_leave_what_one_of_them_writes(root) -> None:
         assert sorted(checks) == [0, 1]
 
 
-def test_a_build_waits_and_then_names_the_folder(root, leangen) -> None:
+def test_a_build_waits_and_then_names_the_folder(root: Path, leangen: Leangen) -> None:
     with guard.alone(built(root)):
         assert leangen("build", "old.yaml", cwd=root).returncode == 0  # nothing to do
         done = leangen("build", "new.yaml", cwd=root)
@@ -131,7 +138,9 @@ def test_a_build_waits_and_then_names_the_folder(root, leangen) -> None:
     assert leangen("check", "old.yaml", cwd=root).returncode == 0
 
 
-def test_a_killed_run_leaves_the_folder_to_its_script(root, leangen) -> None:
+def test_a_killed_run_leaves_the_folder_to_its_script(
+    root: Path, leangen: Leangen
+) -> None:
     script = built(root) / "data.py"
     text = script.read_text()
     waiting = "import sys, time\nprint('up', flush=True)\ntime.sleep(600)\n"
@@ -184,7 +193,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_a_script_would_import_and_is_not_ours_stops_every_verb(
-    root, leangen, name
+    root: Path, leangen: Leangen, name: str
 ) -> None:
     file = built(root) / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +212,9 @@ def test_what_a_script_would_import_and_is_not_ours_stops_every_verb(
     assert file.exists()
 
 
-def test_a_compiled_module_that_hides_its_source_is_foreign(root, leangen) -> None:
+def test_a_compiled_module_that_hides_its_source_is_foreign(
+    root: Path, leangen: Leangen
+) -> None:
     import py_compile
 
     source = built(root) / "model.py"
@@ -217,7 +228,7 @@ def test_a_compiled_module_that_hides_its_source_is_foreign(root, leangen) -> No
     assert "model.cpython-311.pyc: is not leangen's" in done.stderr
 
 
-def test_what_nothing_imports_may_lie_there(root, leangen) -> None:
+def test_what_nothing_imports_may_lie_there(root: Path, leangen: Leangen) -> None:
     (built(root) / "notes.txt").write_text("mine")
     (built(root) / "texts").mkdir()
     (built(root) / "texts" / "a.txt").write_text("mine")
@@ -227,7 +238,9 @@ def test_what_nothing_imports_may_lie_there(root, leangen) -> None:
 
 
 @pytest.mark.parametrize("link", ["artifacts", "artifacts/dense", "artifacts/run.json"])
-def test_links_are_not_written_through(root, leangen, tmp_path_factory, link) -> None:
+def test_links_are_not_written_through(
+    root: Path, leangen: Leangen, tmp_path_factory: pytest.TempPathFactory, link: str
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     shutil.rmtree(built(root) / "artifacts")
     (built(root) / link).parent.mkdir(exist_ok=True)
@@ -242,7 +255,7 @@ def test_links_are_not_written_through(root, leangen, tmp_path_factory, link) ->
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o022, 0o007])
-def test_the_umask_says_who_may_read(root, mask) -> None:
+def test_the_umask_says_who_may_read(root: Path, mask: int) -> None:
     shutil.rmtree(root / "generated")
     before = os.umask(mask)
     try:
@@ -255,7 +268,9 @@ def test_the_umask_says_who_may_read(root, mask) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_names_the_file_and_changes_nothing(root, leangen) -> None:
+def test_a_full_disk_names_the_file_and_changes_nothing(
+    root: Path, leangen: Leangen
+) -> None:
     disk = root / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]

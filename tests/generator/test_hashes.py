@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.spec import load
 
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "spec" / "examples").glob("*.yaml"))
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 PINS = (ROOT / "templates" / "requirements.txt").read_text()
+
+
+def built_with_hashes(example: Path) -> dict[str, str]:
+    spec = load(example)
+    return build(spec, plan(spec), hashes=True)
 
 
 def listed(text: str) -> list[Requirement]:
@@ -32,7 +38,7 @@ def listed(text: str) -> list[Requirement]:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_package_that_pip_would_ask_for_is_listed(example: Path) -> None:
     """pip refuses a package without a hash, whoever asks for it."""
-    files = build(load(example), hashes=True)
+    files = built_with_hashes(example)
     names = [name for name in files if re.fullmatch(r"requirements-.*\.txt", name)]
     for name in set(names) - {"requirements-torch.txt"}:
         pins = [
@@ -59,7 +65,7 @@ def needs(package: str) -> list[Requirement]:
 
 def test_hashes_change_no_version() -> None:
     spec = load(EXAMPLES[0])
-    plain, hashed = build(spec), build(spec, hashes=True)
+    plain, hashed = (build(spec, plan(spec), hashes) for hashes in (False, True))
     for name in plain:
         if name.startswith("requirements-") and "torch" not in name:
             wanted = re.findall(r"(?m)^[a-z].*==.*$", plain[name])
@@ -69,11 +75,11 @@ def test_hashes_change_no_version() -> None:
 
 
 def test_cuda_is_listed_for_gpus_alone() -> None:
-    cpu = build(load(ROOT / "spec/examples/demo.yaml"), hashes=True)
+    cpu = built_with_hashes(ROOT / "spec/examples/demo.yaml")
     assert not re.search(r"(?m)^(nvidia|cuda|triton)", "".join(cpu.values()))
     alone = listed(cpu["requirements-torch.txt"])
     assert {str(pin.specifier) for pin in alone} == {"==2.13.0", "==2.13.0+cpu"}
-    gpu = build(load(ROOT / "spec/examples/h200.yaml"), hashes=True)
+    gpu = built_with_hashes(ROOT / "spec/examples/h200.yaml")
     assert "requirements-torch.txt" not in gpu
     assert "\nnvidia-cublas==" in gpu["requirements-train.txt"]
 

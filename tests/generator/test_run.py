@@ -77,14 +77,14 @@ def test_an_edit_while_a_stage_runs_is_not_lost(root: Path, leangen: Leangen) ->
     assert stale(job) == "its input ../../other.txt changed"
 
 
-def edit(root: Path, leangen, old: str, new: str) -> None:
+def edit(root: Path, leangen: Leangen, old: str, new: str) -> None:
     text = (root / "spec.yaml").read_text()
     assert old in text
     (root / "spec.yaml").write_text(text.replace(old, new))
     assert leangen("build", "spec.yaml", cwd=root).returncode == 0
 
 
-def reasons(leangen, root: Path, *arguments: str) -> dict[str, str]:
+def reasons(leangen: Leangen, root: Path, *arguments: str) -> dict[str, str]:
     """Ask what would run, and why."""
     done = leangen("run", "spec.yaml", "--dry-run", "--json", *arguments, cwd=root)
     assert done.returncode == 0, done.stderr
@@ -92,7 +92,9 @@ def reasons(leangen, root: Path, *arguments: str) -> dict[str, str]:
     return found
 
 
-def test_an_attempt_that_was_broken_off_costs_no_rerun(root, leangen) -> None:
+def test_an_attempt_that_was_broken_off_costs_no_rerun(
+    root: Path, leangen: Leangen
+) -> None:
     train = root / "generated/tiny/train.py"
     edit(root, leangen, "learning_rate: 1e-2", "learning_rate: 2e-2")
     code = "import subprocess, signal, time; from leangen.cli import main;"
@@ -108,7 +110,9 @@ def test_an_attempt_that_was_broken_off_costs_no_rerun(root, leangen) -> None:
     assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
 
 
-def test_a_dry_run_lists_what_would_run_and_starts_nothing(root, leangen) -> None:
+def test_a_dry_run_lists_what_would_run_and_starts_nothing(
+    root: Path, leangen: Leangen
+) -> None:
     edit(root, leangen, "tokens: 60k", "tokens: 61k")
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     done = leangen("run", "spec.yaml", "--dry-run", cwd=root)
@@ -124,7 +128,7 @@ def test_a_dry_run_lists_what_would_run_and_starts_nothing(root, leangen) -> Non
     assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
 
 
-def test_each_reason_is_said(root, leangen) -> None:
+def test_each_reason_is_said(root: Path, leangen: Leangen) -> None:
     artifacts = root / "generated/tiny/artifacts"
     (artifacts / "sparse/model.safetensors").unlink()
     assert reasons(leangen, root, "--until", "prune") == {
@@ -156,7 +160,9 @@ def would_rerun(root: Path) -> set[str]:
     return {job.stage.name for job in jobs if not job.stage.serves and stale(job)}
 
 
-def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
+def test_what_a_stage_does_not_read_causes_no_rerun(
+    root: Path, leangen: Leangen
+) -> None:
     edit(root, leangen, "pattern: 2:4", "pattern: 2:4\n  method: magnitude")
     assert run(leangen, root)[0] == 0
     artifacts = root / "generated/tiny/artifacts"
@@ -173,7 +179,7 @@ def test_what_a_stage_does_not_read_causes_no_rerun(root, leangen) -> None:
     assert would_rerun(root) == {"data", "train", "prune", "export", "evaluate"}
 
 
-def test_a_stage_runs_what_it_imports_and_what_that_imports(root) -> None:
+def test_a_stage_runs_what_it_imports_and_what_that_imports(root: Path) -> None:
     folder = root / "generated/tiny"
     with (folder / "data.py").open("a") as script:
         script.write("\n\ndef later():\n    import one\n")
@@ -247,7 +253,10 @@ def test_output_is_live_and_an_interrupt_is_quiet(
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert "step 586/" in process.stdout.read(20)  # while it runs
+    shown = ""
+    while "step " not in shown:  # while it runs
+        shown += process.stdout.read(1)
+        assert process.poll() is None, shown
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130

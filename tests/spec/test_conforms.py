@@ -23,6 +23,7 @@ quantization: {weights: 4, kv_cache: 8}
 target: {hardware: h200, context: 64}
 serve: {host: 127.0.0.1}
 """)
+Edits = list[tuple[tuple[str, ...], bool, Any]]
 PATHS = [tuple(map(str, path)) for path, _ in fields(schema_of_values())]
 CHOICES = [
     choice
@@ -54,7 +55,7 @@ VALUES = st.one_of(
 EDITS = st.lists(st.tuples(st.sampled_from(PATHS), st.booleans(), VALUES), max_size=4)
 
 
-def edited(edits: list[tuple[tuple[str, ...], bool, Any]]) -> dict[str, Any]:
+def edited(edits: Edits) -> dict[str, Any]:
     """Set, or delete, fields of a valid page."""
     page: dict[str, Any] = deepcopy(PAGE)
     for path, there, value in edits:
@@ -71,14 +72,28 @@ def edited(edits: list[tuple[tuple[str, ...], bool, Any]]) -> dict[str, Any]:
 @settings(max_examples=500, deadline=None)
 @given(EDITS)
 @example([])
-def test_it_agrees_with_jsonschema(edits) -> None:
+def test_it_agrees_with_jsonschema(edits: Edits) -> None:
     values = edited(edits)
     assert conforms(values, schema_of_values()) == validator().is_valid(values), values
 
 
 def test_every_field_takes_what_jsonschema_takes() -> None:
     assert conforms(edited([]), schema_of_values())
-    whole = [None, True, 1, 1.0, -0.0, 10**400, 1e300, "", "a", "2:4", [], ["a"], {}]
+    whole: list[Any] = [
+        None,
+        True,
+        1,
+        1.0,
+        -0.0,
+        10**400,
+        1e300,
+        "",
+        "a",
+        "2:4",
+        [],
+        ["a"],
+        {},
+    ]
     for path in PATHS:
         for value in (*whole, *CHOICES, *BOUNDS):
             values = edited([(path, True, value)])

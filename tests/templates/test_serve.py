@@ -1,9 +1,9 @@
 """serve.py as its clients meet it: a process, a port, and the unmodified openai package."""
 
 import http.client
+import importlib
 import json
 import re
-import runpy
 import shutil
 import signal
 import socket
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ import pytest
 
 Answer = tuple[int, Message, Any]  # status, headers, body
 Ended = list[tuple[str, int]]  # names of requests, and how many tokens they got
+JSON = {"Content-Type": "application/json"}
 DEADLINE = 15  # seconds in which a state must come, however busy the machine is
 
 
@@ -34,32 +36,27 @@ def wait_until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def constant(script: str, name: str) -> str:
-    """Read what a script says of a constant."""
-    found = re.search(rf"(?m)^{name} = (\S+)", script)
-    assert found, name
-    return found[1]
-
-
 class Served:
     """A running serve.py and its client."""
 
-    def __init__(self, folder: Path) -> None:
-        script = (folder / "serve.py").read_text()
-        self.model = constant(script, "MODEL").strip('"')
-        self.context = int(constant(script, "CONTEXT"))
-        self.port = int(constant(script, "PORT"))
+    def __init__(self, folder: Path, *options: str) -> None:
+        export = (folder / "export.py").read_text()
+        found = re.search(r"(?m)^CONTEXT = (\d+)", export)
+        assert found
+        self.context = int(found[1])
         self.process = subprocess.Popen(
-            [sys.executable, "serve.py"],
+            [sys.executable, "serve.py", "--port", "0", *options],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        url = f"http://127.0.0.1:{self.port}/v1"
         assert self.process.stdout and self.process.stderr
         self.stderr = self.process.stderr
-        assert url in self.process.stdout.readline(), self.stderr.read()
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"(\S+) is served at (http://\S+:(\d+)/v1)\n", line)
+        assert found, self.stderr.read()
+        self.model, url, self.port = found[1], found[2], int(found[3])
         self.client = openai.OpenAI(
             base_url=url, api_key="-", max_retries=0, timeout=60
         )
@@ -68,10 +65,13 @@ class Served:
         """Ask as the openai package does."""
         return self.client.completions.create(model=self.model, prompt=prompt, **fields)
 
-    def send(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> Answer:
         """Return the status, the headers and the parsed body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body)
+        headers = JSON | headers
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
@@ -99,29 +99,32 @@ class Served:
         wait_until(lambda: self.requests() > before)
         return thread
 
+    def connect(self) -> socket.socket:
+        """Open a connection, to send what no HTTP client would."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # as small as can be
+        client.settimeout(DEADLINE)
+        client.connect(("127.0.0.1", self.port))
+        return client
+
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
 
 
 def copy(pipeline: Path, folder: Path) -> Path:
-    """Copy what serves, on a free port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    script = (pipeline / "serve.py").read_text()
-    (folder / "serve.py").write_text(
-        edit(script, {r"(?m)^PORT = \S+": f"PORT = {port}"})
-    )
-    artifacts = shutil.ignore_patterns("dense*", "sparse*", "recovered*", "data")
-    shutil.copytree(pipeline / "artifacts", folder / "artifacts", ignore=artifacts)
+    """Copy what serves."""
+    others = shutil.ignore_patterns("dense*", "sparse*", "recovered*", "data", "__*")
+    shutil.copytree(pipeline, folder, ignore=others, dirs_exist_ok=True)
     return folder
 
 
-def edit(script: str, changes: dict[str, str]) -> str:
+def edit(file: Path, changes: dict[str, str]) -> None:
+    script = file.read_text()
     for pattern, replacement in changes.items():
         script, count = re.subn(pattern, replacement, script)
         assert count == 1, pattern
-    return script
+    file.write_text(script)
 
 
 def slow_copy(pipeline: Path, folder: Path) -> Path:
@@ -130,14 +133,24 @@ def slow_copy(pipeline: Path, folder: Path) -> Path:
     One that fills the context takes longer than any test waits: only dropping it helps.
     """
     copy(pipeline, folder)
-    changes = {
-        r"(?m)^QUEUE = \S+": "QUEUE = 4",
-        r"(?m)^( +)(?=self\.session\.run)": rf"\1time.sleep({1.5 * DEADLINE} / CONTEXT)\n\1",
-        r"token == self\.vocabulary\.separator": "False",
-    }
-    script = (folder / "serve.py").read_text()
-    (folder / "serve.py").write_text(edit(script, changes))
+    edit(folder / "listener.py", {r"(?m)^QUEUE = \S+": "QUEUE = 4"})
+    edit(folder / "api.py", {r"token == end": "False"})
+    nap = rf"\1import time; time.sleep({1.5 * DEADLINE} / self.context)\n\1"
+    edit(folder / "decoder.py", {r"(?m)^( +)(?=self\.session\.run)": nap})
     return folder
+
+
+def load(folder: Path) -> SimpleNamespace:
+    """Import what the server consists of."""
+    names = ["api", "protocol", "decoder", "vocabulary", "artifacts"]
+    sys.path.insert(0, str(folder))
+    try:
+        modules = [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
+    return SimpleNamespace(**{k: v for m in modules[::-1] for k, v in vars(m).items()})
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +180,8 @@ def bpe(
 
 @pytest.fixture(scope="module")
 def script(pipeline: Path) -> SimpleNamespace:
-    """The functions and classes of serve.py."""
-    return SimpleNamespace(**runpy.run_path(str(pipeline / "serve.py")))
+    """The functions and classes of the server."""
+    return load(pipeline)
 
 
 def text_of(stream: Iterable[Any]) -> str:
@@ -356,7 +369,7 @@ def test_refuses_what_exceeds_the_context(served: Served) -> None:
         b'{"temperature": 1e999}',
         b'{"prompt": "\\ud800"}',
         b'{"max_tokens": ' + b"9" * 5000 + b"}",
-        b"[" * 200_000,
+        b"[" * 5_000,
     ],
     ids=lambda body: repr(body[:24]),
 )
@@ -397,20 +410,34 @@ def test_knows_its_addresses(
         (b"GET /health HTTP/1.1\r\nno header\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
         (b"GET /health HTTP/1.1\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n" + b"x" * 4000 + b"\n\r\n\r\n", 400),
     ],
-    ids=["body too large", "negative length", "no header", "TLS", "header too large"],
+    ids=[
+        "body too large",
+        "negative length",
+        "no header",
+        "TLS",
+        "header too large",
+        "coding",
+        "two lengths",
+        "bare LF",
+    ],
 )
-def test_answers_broken_http_without_a_word_of_its_own_code(
+def test_answers_broken_http_in_json(
     served: Served, request_bytes: bytes, status: int
 ) -> None:
-    with socket.create_connection(
-        ("127.0.0.1", served.port), timeout=DEADLINE
-    ) as client:
+    with served.connect() as client:
         client.sendall(request_bytes)
         answer = http.client.HTTPResponse(client)
         answer.begin()
         body = answer.read()
     assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/json"
+    error = json.loads(body)["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert len(error["message"]) < 100
     assert b"Traceback" not in body
 
 
@@ -420,7 +447,125 @@ def test_a_large_body_gets_its_413(served: Served) -> None:
     assert caught.value.status_code == 413
 
 
+def test_takes_the_longest_spelling_of_a_full_context(served: Served) -> None:
+    text = "\x01" * (served.context - 2)  # six characters each, in JSON
+    assert served.post(prompt=text, max_tokens=1)[0] == 200
+    fields = {"model": served.model, "prompt": [1] * (served.context - 1)}
+    body = json.dumps(fields | {"max_tokens": 1}, indent=8).encode()
+    assert served.send("POST", "/v1/completions", body)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded"]
+)
+def test_takes_json_alone(served: Served, kind: str) -> None:
+    body = json.dumps({"model": served.model}).encode()
+    answer = served.send("POST", "/v1/completions", body, **{"Content-Type": kind})
+    assert (answer[0], answer[2]["error"]["type"]) == (415, "invalid_request_error")
+    kind = "Application/JSON; charset=utf-8"
+    answer = served.send("POST", "/v1/completions", body, **{"Content-Type": kind})
+    assert answer[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8000", 200),
+        ("example.com", 403),
+        ("localhost.example.com:8000", 403),
+        ("127.0.0.1.example.com", 403),
+        ("x" * 4000, 403),
+    ],
+)
+def test_goes_by_names_of_this_machine(served: Served, host: str, status: int) -> None:
+    answer = served.send("GET", "/health", Host=host)
+    assert answer[0] == status
+    assert status == 200 or len(answer[2]["error"]["message"]) < 100
+
+
+def test_goes_by_any_name_where_others_may_reach_it(pipeline: Path) -> None:
+    server = Served(pipeline, "--host", "0.0.0.0")
+    assert server.send("GET", "/health", Host="example.com")[0] == 200
+    server.close()
+
+
+def test_cuts_what_it_repeats(served: Served) -> None:
+    long = "x" * 3000
+    answers = [
+        served.post(**{long: 1}),
+        served.post(model=long),
+        served.post(model="x" * 200),
+        served.post(user=long),
+        served.post(stop=[long]),
+        served.send("GET", f"/{long}"),
+        served.send(long.upper(), "/health"),
+    ]
+    for status, _, body in answers:
+        assert status in (400, 404, 405)
+        assert len(json.dumps(body)) < 250
+
+
+def test_bodies_of_any_size_take_no_memory(served: Served) -> None:
+    status = Path(f"/proc/{served.process.pid}/status")
+    if not status.exists():
+        pytest.skip("there is no /proc")
+
+    def peak() -> int:
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        assert found
+        return int(found[1]) * 2**10
+
+    def send() -> None:
+        with suppress(OSError):  # it does not listen to the end
+            served.send("POST", "/v1/completions", body)
+
+    before, body = peak(), b'{"prompt": [' + b"1," * 1_850_000 + b"1]}"
+    threads = [threading.Thread(target=send) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert peak() - before < 8 * 2**20
+
+
 # Many clients
+
+
+MANY = b"GET /v1/models HTTP/1.1\r\n\r\n" * 100  # more answers than buffers hold
+
+
+def without_buffers(folder: Path) -> None:
+    """Let the system hold no more of an answer than it must."""
+    small = "port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)"
+    edit(folder / "serve.py", {r"port = listen\(\)": rf"port = listen()\n    {small}"})
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET /", MANY], ids=["half a request", "not reading"]
+)
+def test_idlers_shut_nobody_out(pipeline: Path, tmp_path: Path, sent: bytes) -> None:
+    without_buffers(copy(pipeline, tmp_path))
+    changes = {r"CONNECTIONS = \S+": "CONNECTIONS = 9", "SCARCE = 2": "SCARCE = 0.2"}
+    edit(tmp_path / "listener.py", changes)
+    server = Served(tmp_path)
+    idlers = [server.connect() for _ in range(15)]
+    for idler in idlers:
+        idler.sendall(sent)
+    done: list[int] = []
+    ask = threading.Thread(target=lambda: done.append(server.requests()), daemon=True)
+    ask.start()
+
+    def dripped() -> list[int]:
+        for idler in idlers:
+            with suppress(OSError):
+                idler.sendall(b"x")
+        return done
+
+    wait_until(dripped)
+    server.close()
 
 
 def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> None:
@@ -428,7 +573,7 @@ def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> No
     next(running)
     body = json.dumps({"model": slow.model, "max_tokens": slow.context - 8}).encode()
     waiting = http.client.HTTPConnection("127.0.0.1", slow.port)
-    waiting.request("POST", "/v1/completions", body)
+    waiting.request("POST", "/v1/completions", body, JSON)
     wait_until(lambda: slow.requests() == 2)
 
     done: Ended = []
@@ -452,7 +597,7 @@ def test_serves_in_the_order_of_arrival_and_drops_who_leaves(slow: Served) -> No
 def test_drops_a_client_that_waits_for_the_whole_text(slow: Served) -> None:
     body = json.dumps({"model": slow.model, "max_tokens": slow.context - 8}).encode()
     client = http.client.HTTPConnection("127.0.0.1", slow.port)
-    client.request("POST", "/v1/completions", body)
+    client.request("POST", "/v1/completions", body, JSON)
     wait_until(lambda: slow.requests() == 1)
     client.close()
     wait_until(lambda: slow.requests() == 0)
@@ -487,6 +632,19 @@ def test_a_signal_lets_it_finish(pipeline: Path, tmp_path: Path, number: int) ->
     assert server.stderr.read() == ""
 
 
+def test_a_reader_that_does_not_read_does_not_keep_it(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    without_buffers(copy(pipeline, tmp_path))
+    edit(tmp_path / "listener.py", {"DRAIN = 10": "DRAIN = 0.5"})
+    server = Served(tmp_path)
+    with server.connect() as client:
+        client.sendall(MANY)
+        assert client.recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=DEADLINE) == 0
+
+
 def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None:
     server = Served(slow_copy(pipeline, tmp_path))
     stream = server.complete(max_tokens=server.context - 8, temperature=0, stream=True)
@@ -498,18 +656,17 @@ def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None
     server.close()
 
 
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "serve.py"]
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "serve.py", *options]
     return subprocess.run(
         command, check=False, cwd=folder, capture_output=True, text=True, timeout=60
     )
 
 
-def test_a_port_in_use_is_one_line(pipeline: Path, tmp_path: Path) -> None:
-    folder = copy(pipeline, tmp_path)
-    port = int(constant((folder / "serve.py").read_text(), "PORT"))
-    with socket.create_server(("127.0.0.1", port)):
-        ended = run(folder)
+def test_a_port_in_use_is_one_line(pipeline: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run(pipeline, "--port", str(port))
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "Address already in use" in ended.stderr
@@ -526,50 +683,166 @@ def test_a_missing_artifact_names_its_stage(pipeline: Path, tmp_path: Path) -> N
     assert "run export.py first" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        (":", "0"),
+        ("...", "0"),
+        ("", "0"),
+        ("192.0.2.1", "0"),
+        ("127.0.0.1", "70000"),
+        ("127.0.0.1", "-1"),
+    ],
+)
+def test_a_place_that_is_none_is_one_line(pipeline: Path, host: str, port: str) -> None:
+    ended = run(pipeline, f"--host={host}", f"--port={port}")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(
+        f"serve.py: cannot listen on {host!r}, port {port}: "
+    )
+
+
+@pytest.mark.parametrize("option", ["--port=x", "--workers=4", "spec.yaml"])
+def test_a_wrong_option_is_one_line(pipeline: Path, option: str) -> None:
+    ended = run(pipeline, option)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert option.removeprefix("--port=") in ended.stderr
+
+
+def test_help_names_the_options(pipeline: Path) -> None:
+    ended = run(pipeline, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--host" in ended.stdout
+    assert "--port" in ended.stdout
+
+
+def zeroed(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def not_finite(file: Path) -> None:
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+def garbled(file: Path) -> None:
+    file.write_bytes(np.random.default_rng(0).bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "not noted"])
+@pytest.mark.parametrize("damage", [zeroed, cut, emptied, not_finite, garbled])
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("onnx/model.onnx", "export.py"),
+        ("onnx/model.onnx.data", "export.py"),
+        ("tokenizer.json", "data.py"),
+    ],
+)
+def test_a_damaged_artifact_names_its_stage(
+    bpe_pipeline: Path,
+    tmp_path: Path,
+    name: str,
+    maker: str,
+    damage: Callable[[Path], None],
+    noted: bool,
+) -> None:
+    folder = copy(bpe_pipeline, tmp_path)
+    damage(folder / "artifacts" / name)
+    if not noted:
+        (folder / "artifacts" / "files.json").unlink()
+    ended = run(folder, "--port=0")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "is damaged: run " in ended.stderr
+    assert f"run {maker} again" in ended.stderr
+
+
+def test_a_vocabulary_of_another_model_is_refused(
+    pipeline: Path, bpe_pipeline: Path, tmp_path: Path
+) -> None:
+    folder = copy(bpe_pipeline, tmp_path)
+    shutil.copytree(
+        pipeline / "artifacts/onnx", folder / "artifacts/onnx", dirs_exist_ok=True
+    )
+    (folder / "artifacts" / "files.json").unlink()
+    ended = run(folder, "--port=0")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "run all stages again" in ended.stderr
+
+
+def test_numbers_that_are_none_are_an_error_in_json(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    copy(pipeline, tmp_path)
+    late = "return self.logits[0] * (np.nan if self.length > 9 else 1)"
+    edit(tmp_path / "decoder.py", {r"return self\.logits\[0\]": late})
+    edit(tmp_path / "api.py", {r"token == end": "False"})
+    server = Served(tmp_path)
+    status, _, body = server.post(max_tokens=20)
+    assert (status, body["error"]["type"]) == (500, "server_error")
+    assert "not finite" in body["error"]["message"]
+    with pytest.raises(openai.APIError, match="not finite"):
+        [*server.complete(max_tokens=20, stream=True)]
+    assert server.post(max_tokens=2)[0] == 200
+    server.close()
+
+
 # The parts
 
 
-def fake_server(script: SimpleNamespace, tokens: bytes) -> Any:
-    """A server whose model says what the test wants."""
-    server = script.Server.__new__(script.Server)
-    server.vocabulary = script.Vocabulary()
-    server.tokens = lambda request, gone: iter(tokens)
-    return server
+def pieces_of(script: SimpleNamespace, said: bytes, **fields: object) -> list[Any]:
+    """The pieces of a text that a model says byte by byte."""
+    request = SimpleNamespace(**fields)
+    return [*script.spell(said, script.Vocabulary().spellings, request)]
 
 
 @pytest.mark.parametrize("stop", [[], ["x🙂"], ["🙂🙂!", "日本国"]])
 def test_characters_are_sent_whole(script: SimpleNamespace, stop: list[str]) -> None:
     text = "naïve 日本語 🙂🙂 e\u0301"
-    server = fake_server(script, text.encode())
-    request = SimpleNamespace(stop=stop, max_tokens=len(text.encode()))
-    pieces = [*server.generate(request, lambda: False)]
+    said = text.encode()
+    pieces = pieces_of(script, said, stop=stop, max_tokens=len(said))
     assert "".join(piece.text for piece in pieces) == text
     assert all("\ufffd" not in piece.text for piece in pieces)
     assert pieces[-1].finish_reason == "length"
 
 
 def test_a_character_that_stays_unfinished_is_marked(script: SimpleNamespace) -> None:
-    server = fake_server(script, "a🙂".encode()[:-1])
-    pieces = [*server.generate(SimpleNamespace(stop=[], max_tokens=9), lambda: False)]
+    pieces = pieces_of(script, "a🙂".encode()[:-1], stop=[], max_tokens=9)
     assert "".join(piece.text for piece in pieces) == "a\ufffd"
     assert pieces[-1].finish_reason == "stop"  # a separator came before max_tokens
 
 
 def test_what_may_become_a_stop_string_is_held_back(script: SimpleNamespace) -> None:
-    server = fake_server(script, b"ab, ab, abc, d")
-    request = SimpleNamespace(stop=["abc", ", abc,"], max_tokens=14)
-    pieces = [*server.generate(request, lambda: False)]
+    stop = ["abc", ", abc,"]
+    pieces = pieces_of(script, b"ab, ab, abc, d", stop=stop, max_tokens=14)
     assert [piece.text for piece in pieces if piece.text] == ["ab", ", ab", ", "]
     assert (pieces[-1].tokens, pieces[-1].finish_reason) == (11, "stop")
 
 
+class Saying:
+    """A decoder that says what the test wants."""
+
+    def __init__(self, *said: np.ndarray) -> None:
+        self.said = iter(said)
+
+    def forward(self, tokens: list[int], positions: list[int]) -> np.ndarray:
+        return next(self.said)[None]
+
+
 def test_the_separator_ends_a_text(script: SimpleNamespace) -> None:
-    server = script.Server.__new__(script.Server)
-    server.vocabulary, server.decoder = script.Vocabulary(), SimpleNamespace()
-    said = iter([104, 105, server.vocabulary.separator, 33])
-    server.append = lambda tokens, gone: np.eye(257)[next(said)]
-    request = SimpleNamespace(prompt=[256], max_tokens=9, temperature=0, seed=None)
-    assert [*server.tokens(request, lambda: False)] == [104, 105]
+    end = script.Vocabulary.separator
+    decoder = Saying(*np.eye(257)[[104, 105, end, 33]])
+    request = SimpleNamespace(
+        prompt=[256], max_tokens=9, temperature=0, top_p=1, seed=None
+    )
+    assert [*script.generate(decoder, end, request, lambda: False)] == [104, 105]
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it(script: SimpleNamespace) -> None:
@@ -577,16 +850,13 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(script: SimpleNamespace) -
     random = np.random.default_rng(0)
     expected = {0: {1}, 0.49: {1}, 0.6: {1, 3}, 0.8: {1, 2, 3}, 1: {0, 1, 2, 3}}
     for top_p, kept in expected.items():
-        request = SimpleNamespace(temperature=1, top_p=top_p)
-        drawn = [script.sample(logits, request, random) for _ in range(300)]
+        drawn = [script.sample(logits, 1, top_p, random) for _ in range(300)]
         assert set(drawn) == kept
     assert np.bincount(drawn) / 300 == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.1)
 
 
-def test_steps_of_any_size_append_the_same_sequence(
-    script: SimpleNamespace, pipeline: Path
-) -> None:
-    decoder = script.Decoder(pipeline / "artifacts" / "onnx" / "model.onnx")
+def test_steps_of_any_size_append_the_same_sequence(script: SimpleNamespace) -> None:
+    decoder = script.Decoder("onnx", "model.onnx.data")
     tokens = np.random.default_rng(0).integers(0, 256, 60)
     whole = decoder.forward(tokens, range(60)).copy()
     for sizes in ([30, 20, 10], [59, 1], [1] * 60):
@@ -623,8 +893,7 @@ def test_bpe_streams_the_same_text(bpe: Served) -> None:
 
 
 def test_bpe_spells_every_text(bpe_pipeline: Path) -> None:
-    script = SimpleNamespace(**runpy.run_path(str(bpe_pipeline / "serve.py")))
-    vocabulary = script.Vocabulary()
+    vocabulary = load(bpe_pipeline).Vocabulary()
     text = "".join(map(chr, range(1, 0x250))) + "\t\r\n 日本語 🙂"
     separator, *tokens = vocabulary.encode(text)
     assert separator == vocabulary.separator
