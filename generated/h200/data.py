@@ -46,9 +46,9 @@ def documents() -> Iterator[Document]:
             yield split_of(path), blocks(file)
 
 
-def split_of(path: str) -> str:
-    """Choose a split by hash: one file in 32 is for validation, another for the test."""
-    number = hashlib.sha256(path.encode()).digest()[0] % 32
+def split_of(key: str) -> str:
+    """Choose a split by hash: one key in 32 is for validation, another for the test."""
+    number = hashlib.sha256(key.encode()).digest()[0] % 32
     return {0: "val", 1: "test"}.get(number, "train")
 
 
