@@ -166,10 +166,7 @@ def test_damaged_measurements_are_no_measurements(
 def test_diff_opens_with_what_changes_in_the_plan(
     tmp_path: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace(
-        "out_of_sample: ../../LICENSE", "source: python-stdlib"
-    )
-    text = text.replace("  source: python-stdlib\n  source", "  source")
+    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
     (tmp_path / "spec.yaml").write_text(text.replace("weights: 4", "weights: 8"))
@@ -242,7 +239,7 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(pipeline / "artifacts", artifacts)
-    for name in ("export.py", "artifacts.py", "requirements-export.txt"):
+    for name in ("export.py", "graph.py", "artifacts.py", "requirements-export.txt"):
         shutil.copy(pipeline / name, tmp_path)
     (artifacts / "ledger.json").unlink()
     command = [sys.executable, "export.py"]

@@ -25,6 +25,11 @@ def markdown(report: dict) -> str:
     return "\n\n".join([*parts, "## Stages", stages_table(report["stages"]), described])
 
 
+def in_words(gate: dict) -> str:
+    """Say what a gate asks for, and what came of it."""
+    return "{verdict}: perplexity ratio {measured:.4f}, at most {limit}".format(**gate)
+
+
 def models_table(report: dict) -> str:
     """Set the models side by side."""
     texts = list(report["tokens"])
@@ -55,8 +60,3 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     """Write a table in Markdown, its numbers to the right."""
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def in_words(gate: dict) -> str:
-    """Say what a gate asks for, and what came of it."""
-    return "{verdict}: perplexity ratio {measured:.4f}, at most {limit}".format(**gate)

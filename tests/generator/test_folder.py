@@ -16,6 +16,7 @@ import pytest
 from leangen import cli
 from leangen.generator import folder as guard
 from leangen.generator.lock import digest
+from leangen.generator.open import open_projects
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = Path(__file__).parents[2] / "spec" / "starter.yaml"
@@ -90,6 +91,9 @@ def files_in(folder: Path) -> dict[str, bytes]:
 def test_whenever_a_build_is_killed_the_next_one_succeeds(
     root: Path, monkeypatch: pytest.MonkeyPatch, afterwards: str
 ) -> None:
+    specs = [root / "old.yaml", root / "new.yaml"]
+    open_projects(specs[:1], root)  # so that a fork finds templates and modules loaded
+    open_projects(specs[1:], root)
     before = shutil.copytree(built(root), root / "before")
     assert call(root, "build", afterwards) == 0
     wanted = files_in(built(root))

@@ -253,7 +253,10 @@ def test_output_is_live_and_an_interrupt_is_quiet(
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert "step 586/" in process.stdout.read(20)  # while it runs
+    shown = ""
+    while "step " not in shown:  # while it runs
+        shown += process.stdout.read(1)
+        assert process.poll() is None, shown
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130

@@ -1,5 +1,7 @@
 """A training that is killed ends as if it had not been."""
 
+import math
+import re
 import shutil
 import signal
 import subprocess
@@ -27,16 +29,37 @@ def unfinished(
     return folder, request.param
 
 
-def kill_after_a_save(folder: Path, stage: str) -> None:
-    state = folder / "artifacts" / f"{stage}.state"
-    before = state.stat().st_mtime_ns if state.exists() else 0
+def states(folder: Path, stage: str) -> list[Path]:
+    return sorted((folder / "artifacts").glob(f"{stage}.*.state"))
+
+
+def kill_after_a_save(folder: Path, stage: str, how: int = signal.SIGKILL) -> int:
+    before = [state.stat().st_mtime_ns for state in states(folder, stage)]
     process = start(folder, stage)
     while process.poll() is None:
-        if state.exists() and state.stat().st_mtime_ns != before:
+        if [state.stat().st_mtime_ns for state in states(folder, stage)] != before:
             break
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(how)
     process.communicate()
+    return process.returncode
+
+
+def run(folder: Path, stage: str) -> str:
+    process = start(folder, stage)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    return out
+
+
+def edit(folder: Path, name: str, old: str, new: str) -> None:
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+
+
+def weights_of(folder: Path, stage: str) -> bytes:
+    return (folder / "artifacts" / STAGES[stage] / "model.safetensors").read_bytes()
 
 
 def test_a_killed_training_ends_with_the_same_weights(
@@ -44,36 +67,58 @@ def test_a_killed_training_ends_with_the_same_weights(
 ) -> None:
     folder, stage = unfinished
     for _ in range(3):
-        kill_after_a_save(folder, stage)
-    done = start(folder, stage)
-    out, _ = done.communicate()
-    assert done.returncode == 0
-    assert "going on after step" in out
-    weights = Path("artifacts", STAGES[stage], "model.safetensors")
-    assert (folder / weights).read_bytes() == (pipeline / weights).read_bytes()
-    assert not (folder / "artifacts" / f"{stage}.state").exists()
+        assert kill_after_a_save(folder, stage) == -signal.SIGKILL
+    assert "going on after step" in run(folder, stage)
+    assert weights_of(folder, stage) == weights_of(pipeline, stage)
+    assert not states(folder, stage)
+    log = f"artifacts/{stage}.jsonl"
+    assert (folder / log).read_text() == (pipeline / log).read_text()
+
+
+def test_a_training_that_is_told_to_end_saves_its_last_step(
+    pipeline: Path, unfinished: tuple[Path, str]
+) -> None:
+    folder, stage = unfinished
+    assert kill_after_a_save(folder, stage, signal.SIGTERM) == 128 + signal.SIGTERM
+    (line, *_) = re.findall(r"going on after step (\d+)", run(folder, stage))
+    saved = math.ceil({"train": 118, "recover": 59}[stage] / 20)
+    assert int(line) > saved
+    assert weights_of(folder, stage) == weights_of(pipeline, stage)
 
 
 def test_a_damaged_state_is_not_continued(
     pipeline: Path, unfinished: tuple[Path, str]
 ) -> None:
     folder, stage = unfinished
-    (folder / "artifacts" / f"{stage}.state").write_bytes(b"garbage")
-    process = start(folder, stage)
-    out, _ = process.communicate()
-    assert process.returncode == 0
-    assert "is damaged: not continued" in out
-    weights = Path("artifacts", STAGES[stage], "model.safetensors")
-    assert (folder / weights).read_bytes() == (pipeline / weights).read_bytes()
+    kill_after_a_save(folder, stage)
+    (state,) = states(folder, stage)
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    assert "is damaged: not continued" in run(folder, stage)
+    assert weights_of(folder, stage) == weights_of(pipeline, stage)
 
 
-def test_a_state_of_other_inputs_is_not_continued(unfinished: tuple[Path, str]) -> None:
+def test_a_run_goes_on_where_only_the_way_of_computing_changed(
+    unfinished: tuple[Path, str],
+) -> None:
     folder, stage = unfinished
     kill_after_a_save(folder, stage)
-    script = folder / f"{stage}.py"
-    script.write_text(
-        script.read_text().replace("WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.2")
-    )
-    out, _ = start(folder, stage).communicate()
-    assert "of another script or other inputs: not continued" in out
-    assert "wrote" in out
+    edit(folder, f"{stage}.py", "MICRO_BATCH = 8", "MICRO_BATCH = 2")
+    edit(folder, "training.py", "SAVE_MINUTES = 5.0", "SAVE_MINUTES = 1.0")
+    assert "going on after step" in run(folder, stage)
+
+
+def test_the_state_of_another_run_is_kept_for_it(
+    pipeline: Path, unfinished: tuple[Path, str]
+) -> None:
+    folder, stage = unfinished
+    kill_after_a_save(folder, stage)
+    (state,) = states(folder, stage)
+    edit(folder, "training.py", "WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.2")
+    assert "is of another run: kept, not continued" in run(folder, stage)
+    assert states(folder, stage) == [state]
+    assert weights_of(folder, stage) != weights_of(pipeline, stage)
+    edit(folder, "training.py", "WEIGHT_DECAY = 0.2", "WEIGHT_DECAY = 0.1")
+    assert "going on after step" in run(folder, stage)
+    assert weights_of(folder, stage) == weights_of(pipeline, stage)

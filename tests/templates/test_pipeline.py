@@ -12,7 +12,6 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -360,34 +359,47 @@ def test_distillation_keeps_the_zeros(variant: Callable[..., Path]) -> None:
         assert ((weight.reshape(-1, 4) == 0).sum(axis=1) == 2).all(), name
 
 
+LOSSES = """
+import json, sys, torch
+torch.compile = lambda **_: lambda function: function
+import recover
+from safetensors.torch import load_file
+models = []
+for name in ("dense", "sparse"):
+    models.append(recover.Llama())
+    models[-1].load_state_dict(load_file(f"{sys.argv[1]}/{name}/model.safetensors"))
+teacher, student = models
+tokens = torch.tensor(json.loads(sys.argv[2]))
+p = teacher(tokens[:, :-1]).softmax(-1)
+against_teacher = -(p * student(tokens[:, :-1]).log_softmax(-1)).sum(-1).mean()
+import training
+plain = training.loss_of(student, tokens)
+distilled = recover.distill_loss(teacher, student, tokens)
+print(json.dumps([plain.item(), distilled.item(), against_teacher.item()]))
+"""
+
+
 def test_the_loss_of_cuda_scripts_is_that_of_cpu_scripts(
-    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: Path, tmp_path: Path
 ) -> None:
     spec = (pipeline.parents[1] / "spec.yaml").read_text()
     spec = spec.replace("recover: {", "recover: {distill: true, ")
-    monkeypatch.setattr(torch, "compile", lambda **_: lambda function: function)
-    monkeypatch.syspath_prepend(str(pipeline))
-    tokens = torch.from_numpy(some_tokens(pipeline).astype(np.int64))
+    tokens = json.dumps(some_tokens(pipeline).tolist())
     losses = []
     for hardware in ("x86-2core", "h200"):
+        folder = tmp_path / hardware
+        folder.mkdir()
         text = spec.replace("hardware: x86-2core", f"hardware: {hardware}")
-        code = build_text(text)["recover.py"]
-        names: dict[str, Any] = {"__name__": "recover"}
-        names["__file__"] = str(pipeline / "recover.py")
-        exec(compile(code, "recover.py", "exec"), names)  # noqa: S102
-        teacher, student = names["Llama"](), names["Llama"]()
-        for model, name in ((teacher, "dense"), (student, "sparse")):
-            weights = load_file(pipeline / "artifacts" / name / "model.safetensors")
-            model.load_state_dict({n: torch.from_numpy(w) for n, w in weights.items()})
-        plain = names["loss_of"](student, tokens)
-        losses.append(
-            (plain.item(), names["distill_loss"](teacher, student, tokens).item())
+        for name, content in build_text(text).items():
+            (folder / name).write_text(content)
+        command = [sys.executable, "-c", LOSSES, str(pipeline / "artifacts"), tokens]
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
         )
+        losses.append(json.loads(done.stdout))
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-    p = teacher(tokens[:, :-1]).softmax(-1)
-    against_teacher = -(p * student(tokens[:, :-1]).log_softmax(-1)).sum(-1).mean()
-    expected = (losses[0][0] + against_teacher.item()) / 2
-    assert losses[0][1] == pytest.approx(expected, rel=1e-5)
+    plain, distilled, against_teacher = losses[0]
+    assert distilled == pytest.approx((plain + against_teacher) / 2, rel=1e-5)
 
 
 def documents_of(source: str, folder: Path) -> list[tuple[str, str]]:
@@ -483,7 +495,9 @@ def test_a_damaged_file_is_one_line_that_names_its_stage(
             done = run_script(folder, stage.name)
             assert done.returncode == 1, file
             assert done.stderr.count("\n") == 1, done.stderr
-            assert re.search(rf"artifacts/{file} is (damaged|shorter)", done.stderr)
+            # ONNX Runtime reads a graph and the weights beside it in one go.
+            named = file if noted else f"{file.rpartition('/')[0]}.*"
+            assert re.search(rf"artifacts/{named} is (damaged|shorter)", done.stderr)
         path.write_bytes(content)
 
 
