@@ -18,7 +18,7 @@ from vocabulary import Vocabulary
 
 MODEL = "bpe-8bit"  # name: what requests call the model
 LONGEST = 256  # characters of a string that is no prompt
-SHOWN = 40  # characters of a client's own words that an error repeats
+SHOWN = 60  # characters of a client's own words that an error repeats
 
 Request = SimpleNamespace  # what FIELDS lists, checked
 Header = tuple[str, str]

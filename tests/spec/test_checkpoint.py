@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +46,7 @@ def small(kind: str = "llama", **fields: Any) -> str:
 
 @pytest.mark.parametrize("kind", MODEL_TYPES)
 def test_an_absent_name_is_what_transformers_makes_of_it(kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoConfig.for_model(kind, **SMALL)
     ours = shape_of({"model_type": kind, **SMALL})
     width = SMALL["hidden_size"] // SMALL["num_attention_heads"]
@@ -66,6 +66,7 @@ def test_what_transformers_writes_is_read(kind: str, tmp_path: Path) -> None:
     own = {"num_key_value_heads": 2, "rope_theta": 5e5, "rms_norm_eps": 1e-4}
     if kind in ("mixtral", "qwen3_moe"):
         own |= {"num_local_experts": 6, "num_experts_per_tok": 2}
+    transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoConfig.for_model(kind, **SMALL | own)
     theirs.rope_parameters = {"rope_type": "default", "rope_theta": 5e5}
     theirs.save_pretrained(tmp_path)

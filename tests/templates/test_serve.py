@@ -40,8 +40,8 @@ class Served:
     """A running serve.py and its client."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        export = (folder / "export.py").read_text()
-        found = re.search(r"(?m)^CONTEXT = (\d+)", export)
+        scripts = "".join(file.read_text() for file in folder.glob("*.py"))
+        found = re.search(r"(?m)^CONTEXT = (\d+)", scripts)
         assert found
         self.context = int(found[1])
         self.process = subprocess.Popen(
