@@ -60,7 +60,7 @@ def described(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.AsyncFunctionDef | ast.ClassDef | ast.FunctionDef):
             paragraph = (ast.get_docstring(node) or "").strip().partition("\n\n")[0]
-            sentence = re.split(r"(?<=\.) ", " ".join(paragraph.split()))[0]
+            sentence = re.split(r"(?<=\.) (?=[A-Z])", " ".join(paragraph.split()))[0]
             if sentence:
                 node.body = [ast.Expr(ast.Constant(sentence))]
                 node.decorator_list = []

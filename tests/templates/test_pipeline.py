@@ -425,9 +425,12 @@ def test_the_library_is_split_by_file(tmp_path: Path) -> None:
 def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
     documents = documents_of("python-docstrings", tmp_path)
     assert {split for split, _ in documents} == {"train", "val", "test"}
+    assert len({text for _, text in documents}) == len(set(documents))  # in one split
     for _, text in documents:
         (definition,) = ast.parse(text).body
-        assert isinstance(definition, ast.ClassDef | ast.FunctionDef)
+        assert isinstance(
+            definition, ast.AsyncFunctionDef | ast.ClassDef | ast.FunctionDef
+        )
         assert "\n" not in str(ast.get_docstring(definition, clean=False))
         assert len(definition.body) == 1
     summary = str(inspect.getdoc(textwrap.shorten)).partition("\n\n")[0]
