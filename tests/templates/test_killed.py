@@ -82,7 +82,7 @@ def test_a_training_that_is_told_to_end_saves_its_last_step(
     assert kill_after_a_save(folder, stage, signal.SIGTERM) == 128 + signal.SIGTERM
     (line, *_) = re.findall(r"going on after step (\d+)", run(folder, stage))
     saved = math.ceil({"train": 118, "recover": 59}[stage] / 20)
-    assert int(line) > saved
+    assert int(line) >= saved
     assert weights_of(folder, stage) == weights_of(pipeline, stage)
 
 
