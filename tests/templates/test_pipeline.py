@@ -408,9 +408,14 @@ def documents_of(source: str, folder: Path) -> list[tuple[str, str]]:
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
     spec += f"\ndata: {{source: {source}}}"
-    (folder / "data.py").write_text(build_text(spec)["data.py"])
-    documents = runpy.run_path(str(folder / "data.py"))["documents"]
-    return [(split, "".join(blocks)) for split, blocks in documents()]
+    for name, text in build_text(spec).items():
+        (folder / name).write_text(text)
+    code = "import json, data; "
+    code += "print(json.dumps([(s, ''.join(t)) for s, t in data.documents()]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, check=True
+    )
+    return [(split, text) for split, text in json.loads(done.stdout)]
 
 
 def test_the_library_is_split_by_file(tmp_path: Path) -> None:
