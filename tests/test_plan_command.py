@@ -257,10 +257,10 @@ def test_more_tokens_are_more_time_in_diff(tmp_path: Path, leangen: Leangen) -> 
     text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    (tmp_path / "spec.yaml").write_text(text.replace("tokens: 1500k", "tokens: 30M"))
+    (tmp_path / "spec.yaml").write_text(text.replace("tokens: 1900k", "tokens: 38M"))
     lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
     opening = [line.split() for line in lines if line.startswith("# ")]
-    assert ["#", "train.tokens", "1,500,000", "->", "30,000,000"] in opening
+    assert ["#", "train.tokens", "1,900,000", "->", "38,000,000"] in opening
     (time,) = [line for line in opening if line[1:3] == ["train", "time"]]
     before, after = time[3:7], time[8:]
     assert before[1::2] == after[1::2] == ["to", "min"]  # one unit for both

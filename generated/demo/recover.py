@@ -34,7 +34,7 @@ from model import Llama
 from tensors import DEVICE, load_weights, save_checkpoint
 from training import SEED, Run, loss_of, make_optimizer, train
 
-TOKENS = 300_000  # sparsity.recover.tokens
+TOKENS = 400_000  # sparsity.recover.tokens
 LEARNING_RATE = 0.001  # sparsity.recover.learning_rate: at its peak
 MICRO_BATCH = 8  # sequences at once: a divisor of the batch that fits
 READS = ("data/train.npy", "sparse/model.safetensors")

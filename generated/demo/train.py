@@ -34,7 +34,7 @@ from model import NUM_HIDDEN_LAYERS, Llama
 from tensors import DEVICE, save_checkpoint
 from training import SEED, Run, loss_of, make_optimizer, train
 
-TOKENS = 1_500_000  # train.tokens
+TOKENS = 1_900_000  # train.tokens
 LEARNING_RATE = 0.002  # train.learning_rate: at its peak
 MICRO_BATCH = 8  # sequences at once: a divisor of the batch that fits
 

@@ -408,16 +408,14 @@ def documents_of(source: str, folder: Path) -> list[tuple[str, str]]:
     spec += " intermediate_size: 128, num_hidden_layers: 1, num_attention_heads: 4,"
     spec += " max_position_embeddings: 64}\ntarget: {hardware: x86-2core, context: 64}"
     spec += f"\ndata: {{source: {source}}}"
-    for name, content in build_text(spec).items():
-        (folder / name).write_text(content)
-    code = "import data, json; found = data.documents();"
-    code += "print(json.dumps([(split, ''.join(blocks)) for split, blocks in found]))"
-    command = [sys.executable, "-c", code]
+    for name, text in build_text(spec).items():
+        (folder / name).write_text(text)
+    code = "import json, data; "
+    code += "print(json.dumps([(s, ''.join(t)) for s, t in data.documents()]))"
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, check=True
     )
-    found: list[tuple[str, str]] = [(s, text) for s, text in json.loads(done.stdout)]
-    return found
+    return [(split, text) for split, text in json.loads(done.stdout)]
 
 
 def test_the_library_is_split_by_file(tmp_path: Path) -> None:
