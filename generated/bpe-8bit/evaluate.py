@@ -132,13 +132,15 @@ def measure(name: str, decoder: Decoder, texts: dict[str, Rows]) -> dict:
 
 
 def continuations(decoder: Decoder, rows: Rows) -> list[dict[str, str]]:
-    """Let the model go on where sequences of a text are cut off."""
+    """Let the model go on behind the first words of some of a text's documents."""
     vocabulary, random = Vocabulary(), np.random.default_rng(0)
     found = []
     for row in rows[:: math.ceil(len(rows) / SAMPLES)]:
-        tokens = row[: decoder.context // 2].tolist()
+        (starts,) = np.nonzero(row == vocabulary.separator)
+        first = starts[0] if len(starts) else 0
+        tokens = row[first : first + decoder.context // 8].tolist()
         prompt, fresh, decoder.length = len(tokens), tokens, 0
-        while len(tokens) < decoder.context and fresh != [vocabulary.separator]:
+        while len(tokens) < decoder.context // 2 and fresh != [vocabulary.separator]:
             logits = decoder.forward(fresh, [len(fresh) - 1])
             fresh = [sample(logits[0], TEMPERATURE, 1.0, random)]
             tokens = tokens + fresh
