@@ -43,7 +43,7 @@ from tensors import DEVICE, cut, load_tokens, load_weights, save_checkpoint
 
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
-CALIBRATION_SEQUENCES = 128  # as in the paper
+CALIBRATION_SEQUENCES = 128  # as Wanda's paper and SparseGPT's take
 MICRO_BATCH = 32  # sequences at once
 
 

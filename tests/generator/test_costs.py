@@ -14,6 +14,7 @@ from leangen.generator.plan.pipeline import PLANNERS
 from leangen.generator.render.plan_json import snapshot
 from leangen.generator.stages import STAGES, stages_of
 from leangen.spec import Engine, Hardware, Spec, loads
+from leangen.spec.check.schema import field_at
 
 PAGE: dict[str, Any] = {
     "leangen": 1,
@@ -24,11 +25,14 @@ PAGE: dict[str, Any] = {
 }
 SPARSE = {"pattern": "2:4", "recover": {"tokens": 10**9, "distill": True}}
 CPU = {"hardware": "x86-avx512", "context": 2048}
+METHODS = field_at(("sparsity", "method"))["enum"]
+RATIO = {"pattern": "unstructured", "ratio": 0.5}
 CHANGES: list[dict[str, Any]] = [
     {},
     {"sparsity": SPARSE, "train": {"tokens": 10**9, "precision": "bf16"}},
     {"sparsity": SPARSE, "target": CPU},
-    {"sparsity": {"pattern": "unstructured", "ratio": 0.5, "method": "magnitude"}},
+    *({"sparsity": SPARSE | {"method": method}} for method in METHODS),
+    *({"sparsity": RATIO | {"method": method}} for method in METHODS),
     {"model": {"preset": "llama-3.2-1b"}, "train": {}, "sparsity": SPARSE},
     {"quantization": {"weights": 16}, "target": CPU},
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},

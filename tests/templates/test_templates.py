@@ -6,6 +6,8 @@ from textwrap import dedent
 
 import pytest
 
+from leangen.spec.check.schema import field_at
+
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
 
@@ -23,7 +25,8 @@ def test_no_template_trims_by_hand(path: Path) -> None:
 def test_every_part_is_used() -> None:
     """A stage's folder has its variants, which stages.py chooses, and parts of them."""
     texts = "".join(path.read_text() for path in TEMPLATES.rglob("*.j2"))
-    methods = {"prune/wanda", "prune/magnitude"}
+    known = field_at(("sparsity", "method"))["enum"]
+    methods = {f"prune/{method}" for method in known}
     for path in TEMPLATES.rglob("*.j2"):
         name = path.relative_to(TEMPLATES).as_posix().partition(".")[0]
         if name.endswith("/script") or name in methods:
