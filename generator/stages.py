@@ -191,7 +191,7 @@ STAGES = (
     Stage(
         "evaluate",
         fields=("data.out_of_sample", "gates"),
-        costs=("model", "target.context", *TARGET),
+        costs=("model", "tokenizer.kind", "target.context", *TARGET),
         reads=_read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
