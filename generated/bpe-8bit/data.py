@@ -81,7 +81,7 @@ def train_tokenizer() -> Tokenizer:
     if size < VOCAB_SIZE:
         stop(f"the text yields {size} tokens: lower tokenizer.bpe")
     with writing("tokenizer.json") as partial:
-        tokenizer.save(str(partial))
+        partial.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     return tokenizer
 
 

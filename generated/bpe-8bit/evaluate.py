@@ -66,7 +66,9 @@ def sequences(text: str, decoder: Decoder) -> Rows:
     """Cut sequences that lie evenly in a text: a context, and the token after it."""
     with reading(f"data/{text}.npy") as file:
         tokens = np.load(file, mmap_mode="r")
-        length = min(decoder.context + 1, len(tokens))
+    if tokens.ndim != 1 or tokens.dtype.kind != "u":
+        damaged(f"data/{text}.npy")
+    length = min(decoder.context + 1, len(tokens))
     if length < 2:
         stop(f"artifacts/data/{text}.npy holds nothing to predict: add text")
     most = max(1, EVALUATED_TOKENS // decoder.context)

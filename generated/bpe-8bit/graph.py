@@ -75,6 +75,8 @@ class Graph:
             file.write(bytes(-file.tell() % 4096))
             offset = file.tell()
             for part in parts:
+                if not np.isfinite(part).all():
+                    stop(f"{name} does not fit {part.dtype}: raise quantization.weights")
                 part.tofile(file)
                 rows += len(part)
         self.refer(name, part.dtype, (rows, *part.shape[1:]), offset)

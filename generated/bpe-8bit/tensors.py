@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from artifacts import reading, stop, write_json, writing
+from artifacts import damaged, reading, stop, write_json, writing
 from model import MAX_POSITION_EMBEDDINGS, VOCAB_SIZE, config
 
 DEVICE = "cpu"
@@ -47,8 +47,9 @@ def load_tokens(split: str) -> np.ndarray:
     """Map a token file: (tokens,), at least one sequence and the token after it."""
     with reading(f"data/{split}.npy") as file:
         tokens = np.load(file, mmap_mode="r")
-        short = len(tokens) <= MAX_POSITION_EMBEDDINGS
-    if short:
+    if tokens.ndim != 1 or tokens.dtype.kind != "u":
+        damaged(f"data/{split}.npy")
+    if len(tokens) <= MAX_POSITION_EMBEDDINGS:
         stop(f"artifacts/data/{split}.npy is shorter than a sequence: add text")
     return tokens
 

@@ -99,6 +99,23 @@ def test_a_damaged_state_is_not_continued(
     assert weights_of(folder, stage) == weights_of(pipeline, stage)
 
 
+def test_a_state_that_nothing_is_known_of_may_hold_anything(
+    unfinished: tuple[Path, str],
+) -> None:
+    folder, stage = unfinished
+    kill_after_a_save(folder, stage)
+    (state,) = states(folder, stage)
+    (folder / "artifacts" / "files.json").unlink()
+    state.write_bytes(state.read_bytes()[:1000])
+    command = [sys.executable, f"{stage}.py"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    remedy = f"artifacts/{state.name} is damaged: remove it to start anew\n"
+    assert done.stderr == f"{stage}.py: {remedy}"
+
+
 def test_a_run_goes_on_where_only_the_way_of_computing_changed(
     unfinished: tuple[Path, str],
 ) -> None:
