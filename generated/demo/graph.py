@@ -76,7 +76,7 @@ class Graph:
             offset = file.tell()
             for part in parts:
                 if not np.isfinite(part).all():
-                    stop(f"{name} does not fit {part.dtype}: raise quantization.weights")
+                    stop(f"{name} does not fit {part.dtype}: use more bits")
                 part.tofile(file)
                 rows += len(part)
         self.refer(name, part.dtype, (rows, *part.shape[1:]), offset)
