@@ -201,6 +201,8 @@ def run(main: Callable[[], None], takes_options: bool = False) -> None:
         stop("takes no arguments: change the spec, then run leangen build")
     try:
         main()
+        if not takes_options:
+            (ARTIFACTS / f"{SCRIPT}.ended").touch()  # should leangen be killed
     except OSError as error:  # a full disk, a missing permission
         stop(error)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from leangen.generator.folder import ARTIFACTS
 from leangen.generator.run.jobs import Job
 
 RECORD = "run.json"  # under artifacts/
+PENDING = "run.pending.json"  # what the stage that was started read
 
 
 def stale(job: Job) -> str:
@@ -19,7 +20,7 @@ def stale(job: Job) -> str:
 
     Contents count alone: an attempt that was broken off in between changes nothing.
     """
-    recorded = _read_record(job.folder).get(job.stage.name)
+    recorded = _ended_alone(job) or _read(job.folder, RECORD).get(job.stage.name)
     if not isinstance(recorded, dict):
         return "it never ran to its end here"
     return next(_differences(job, recorded), "")
@@ -69,10 +70,44 @@ def _name(job: Job, file: Path) -> str:
     return os.path.relpath(file, job.folder)
 
 
-def _read_record(folder: Path) -> dict[str, dict[str, str]]:
+def _ended_alone(job: Job) -> dict[str, str] | None:
+    """Tell what a stage ran on that ended well after leangen was killed."""
+    read = _read(job.folder, PENDING).get(job.stage.name)
+    if not isinstance(read, dict) or not _mark(job).exists():
+        return None
+    return read | written_by(job)
+
+
+def adopt(job: Job) -> None:
+    """Note that a stage ended well after leangen was killed, if it did."""
+    contents = _ended_alone(job)
+    if contents:
+        note(job, contents)
+        end(job)
+
+
+def _mark(job: Job) -> Path:
+    """The file that a script leaves when it ended well."""
+    return job.folder / ARTIFACTS / f"{job.stage.script}.ended"
+
+
+def begin(job: Job, read: dict[str, str]) -> None:
+    """Note what a stage reads before it starts: it may outlive leangen."""
+    _mark(job).unlink(missing_ok=True)
+    pending = json.dumps({job.stage.name: read}) + "\n"
+    overwrite(job.folder / ARTIFACTS / PENDING, pending)
+
+
+def end(job: Job) -> None:
+    """Forget what was noted for a leangen that does not live on."""
+    (job.folder / ARTIFACTS / PENDING).unlink(missing_ok=True)
+    _mark(job).unlink(missing_ok=True)
+
+
+def _read(folder: Path, name: str) -> dict[str, dict[str, str]]:
     """Read what ran; a record that is missing or damaged means that nothing did."""
     try:
-        record = json.loads((folder / ARTIFACTS / RECORD).read_text())
+        record = json.loads((folder / ARTIFACTS / name).read_text())
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -80,5 +115,5 @@ def _read_record(folder: Path) -> dict[str, dict[str, str]]:
 
 def note(job: Job, contents: dict[str, str]) -> None:
     """Note that a stage ended, and on what, in one atomic move."""
-    record = _read_record(job.folder) | {job.stage.name: contents}
+    record = _read(job.folder, RECORD) | {job.stage.name: contents}
     overwrite(job.folder / ARTIFACTS / RECORD, json.dumps(record, indent=1) + "\n")

@@ -11,7 +11,15 @@ from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
-from leangen.generator.run.record import note, read_by, stale, written_by
+from leangen.generator.run.record import (
+    adopt,
+    begin,
+    end,
+    note,
+    read_by,
+    stale,
+    written_by,
+)
 from leangen.spec import LeangenError
 
 
@@ -126,6 +134,8 @@ def run_jobs(
     with alone(project.folder) as lock:
         _refuse_unsound(again(project))  # nobody can build from here on
         for job in jobs:
+            adopt(job)
+        for job in jobs:
             stage, reason = job.stage.name, _reason(job, always)
             if not reason:
                 _say(project, stage, "nothing changed, skipped")
@@ -157,6 +167,7 @@ def execute(job: Job, stdout: int | None, lock: int) -> int:
     The script holds the folder's lock, too: it may outlive a leangen that is killed.
     """
     read = read_by(job)  # as it is before the stage reads it
+    begin(job, read)
     command = [sys.executable, job.stage.script]
     with subprocess.Popen(
         command, cwd=job.folder, stdout=stdout, pass_fds=[lock]
@@ -172,4 +183,5 @@ def execute(job: Job, stdout: int | None, lock: int) -> int:
             raise
     if code == 0 and not job.stage.serves:
         note(job, read | written_by(job))
+    end(job)
     return code

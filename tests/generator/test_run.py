@@ -110,6 +110,29 @@ def test_an_attempt_that_was_broken_off_costs_no_rerun(
     assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
 
 
+def test_a_stage_that_outlives_leangen_is_not_run_again(
+    root: Path, leangen: Leangen
+) -> None:
+    edit(root, leangen, "learning_rate: 1e-2", "learning_rate: 2e-2")
+    main = "from leangen.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", main, "run", "spec.yaml", "--until", "train"],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any("step" in line for line in process.stdout)
+    process.kill()
+    process.stdout.read()  # up to the end of the stage
+    process.wait()
+    found = reasons(leangen, root, "--until", "prune")
+    assert "train" not in found
+    code, ended = run(leangen, root)
+    assert (code, ended["train"], ended["prune"]) == (0, "skipped", "done")
+    assert run(leangen, root) == (0, dict.fromkeys(ALL, "skipped"))
+
+
 def test_a_dry_run_lists_what_would_run_and_starts_nothing(
     root: Path, leangen: Leangen
 ) -> None:
