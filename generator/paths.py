@@ -7,8 +7,9 @@ from glob import escape
 from pathlib import Path
 
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at
+from leangen.spec.spec import Model
 
-FIELDS = ("path", "out_of_sample")  # of the section data, that a script looks for
+FIELDS = ("path", "calibration", "test", "out_of_sample")  # of data: what scripts look for
 
 
 def as_scripts_look(spec: Spec, file: Path, out: Path) -> Spec:
@@ -21,11 +22,20 @@ def as_scripts_look(spec: Spec, file: Path, out: Path) -> Spec:
     wrong = list(_outside(spec, way, file, out))
     if wrong:
         raise LeangenError(wrong)
-    path, elsewhere = (
-        tuple(_moved(glob, way) for glob in getattr(spec.data, field))
+    moved = {
+        field: tuple(_moved(glob, way) for glob in getattr(spec.data, field))
         for field in FIELDS
-    )
-    return replace(spec, data=replace(spec.data, path=path, out_of_sample=elsewhere))
+    }
+    return replace(spec, data=replace(spec.data, **moved), model=_model(spec, way))
+
+
+def _model(spec: Spec, way: list[str]) -> Model:
+    """Let the checkpoint's folder start there, too."""
+    model = spec.model
+    if model.checkpoint is None:
+        return model
+    steps, rest = _start(model.checkpoint, way)
+    return replace(model, checkpoint="/".join([*steps, rest]))
 
 
 def _way(home: Path, project: Path) -> list[str]:

@@ -39,15 +39,6 @@ class Stage:
 
 
 CHECKPOINTS = ("dense", "sparse", "recovered")
-EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
-
-
-def _weights(*checkpoints: str) -> tuple[str, ...]:
-    return tuple(f"{name}/model.safetensors" for name in checkpoints)
-
-
-def _folder(checkpoint: str) -> tuple[str, ...]:
-    return f"{checkpoint}/config.json", f"{checkpoint}/model.safetensors"
 
 
 def _tokens(*texts: str) -> tuple[str, ...]:
@@ -61,7 +52,9 @@ MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     *TARGET,
     "target.context",
 )
-PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method")
+PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method") + (
+    "sparsity.calibration_sequences",
+)
 TRAINING = (
     "train.batch_size",
     "train.weight_decay",
@@ -104,50 +97,70 @@ def _computes(spec: Spec) -> bool:
     return _is_new(spec) or _is_sparse(spec)
 
 
-def _texts(spec: Spec) -> tuple[str, ...]:
-    elsewhere = ("out_of_sample",) if spec.data.out_of_sample else ()
-    return "val", "test", *elsewhere
+def _reads_text(spec: Spec) -> bool:
+    """Whether there is text to read: a published model without its weights has none."""
+    return _computes(spec) or spec.model.checkpoint is not None
+
+
+def _is_here(spec: Spec) -> bool:
+    """Whether there are weights to measure."""
+    return _is_new(spec) or spec.model.checkpoint is not None
+
+
+def _calibrates(spec: Spec) -> bool:
+    """Whether pruning looks at activations; magnitudes are the weights' own."""
+    return _is_sparse(spec) and spec.sparsity.method != "magnitude"
+
+
+def calibration_of(spec: Spec) -> str:
+    """Name the text that pruning measures activations on."""
+    return "calibration" if spec.data.calibration else "train"
+
+
+def texts_of(spec: Spec) -> tuple[str, ...]:
+    """Name the texts that the model is measured on."""
+    home = ("test",) if spec.model.pretrained else ("val", "test")
+    return (*home, "out_of_sample") if spec.data.out_of_sample else home
+
+
+def splits_of(spec: Spec) -> tuple[str, ...]:
+    """Name the texts that data.py writes the tokens of."""
+    found = ["train", "val"] if _trains(spec) else []
+    found += [calibration_of(spec)] if _calibrates(spec) else []
+    return tuple(dict.fromkeys((*found, *texts_of(spec))))
 
 
 def _vocabulary(spec: Spec) -> tuple[str, ...]:
-    return ("tokenizer.json",) if spec.tokenizer.kind == "bpe" else ()
+    return ("tokenizer.json",) if spec.tokenizer.kind != "bytes" else ()
 
 
 def _read_by_pruning(spec: Spec) -> tuple[str, ...]:
-    """Magnitudes are the weights' own; whoever looks at activations needs text."""
-    calibrates = spec.sparsity.method != "magnitude"
-    return *_weights("dense"), *(_tokens("train") if calibrates else ())
+    return "dense", *(_tokens(calibration_of(spec)) if _calibrates(spec) else ())
 
 
 def _read_by_recovery(spec: Spec) -> tuple[str, ...]:
     recover = spec.sparsity.recover
     teacher = ("dense",) if recover and recover.distill else ()
-    return *_weights("sparse", *teacher), *_tokens("train", "val")
-
-
-def _read_by_export(spec: Spec) -> tuple[str, ...]:
-    return tuple(file for name in checkpoints_of(spec) for file in _folder(name))
-
-
-def _graphs(spec: Spec) -> tuple[str, ...]:
-    return tuple(f"{name}/model.onnx" for name in checkpoints_of(spec))
+    return "sparse", *teacher, *_tokens("train", "val")
 
 
 def _read_by_evaluation(spec: Spec) -> tuple[str, ...]:
-    models = *EXPORTED, *_graphs(spec), *_weights(*checkpoints_of(spec))
-    return *models, *_tokens(*_texts(spec)), *_vocabulary(spec)
+    models = "onnx", *checkpoints_of(spec)
+    return *models, *_tokens(*texts_of(spec)), *_vocabulary(spec)
 
 
 STAGES = (
     Stage("artifacts", runs=False),
+    Stage("architecture", fields=("model", "tokenizer"), runs=False),
+    Stage("checkpoint", fields=("model",), present=_is_here, runs=False),
     Stage(
         "data",
-        fields=("tokenizer", "data"),
+        fields=("tokenizer", "data", "model"),
         costs=("tokenizer.kind", "data.source", *TARGET),
-        writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
-        present=_computes,
+        writes=lambda spec: (*_vocabulary(spec), *_tokens(*splits_of(spec))),
+        present=_reads_text,
     ),
-    Stage("model", fields=("model", "tokenizer"), present=_computes, runs=False),
+    Stage("model", fields=("model",), present=_computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
     Stage("training", fields=TRAINING, present=_trains, runs=False),
     Stage(
@@ -155,16 +168,16 @@ STAGES = (
         fields=(*MEMORY, "train"),
         costs=(*MEMORY, "train.tokens"),
         reads=lambda spec: _tokens("train", "val"),
-        writes=lambda spec: _folder("dense"),
+        writes=lambda spec: ("dense",),
         present=_is_new,
     ),
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
-        costs=("model", "train.hardware", *TARGET, "target.context")
-        + ("sparsity.ratio", "sparsity.method"),
+        costs=("model", "train.hardware", "train.precision", *TARGET, "target.context")
+        + ("sparsity.ratio", "sparsity.method", "sparsity.calibration_sequences"),
         reads=_read_by_pruning,
-        writes=lambda spec: _folder("sparse"),
+        writes=lambda spec: ("sparse",),
         present=_is_sparse,
         variant=lambda spec: spec.sparsity.method,
     ),
@@ -173,28 +186,31 @@ STAGES = (
         fields=(*MEMORY, "sparsity.recover"),
         costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
         reads=_read_by_recovery,
-        writes=lambda spec: _folder("recovered"),
+        writes=lambda spec: ("recovered",),
         present=_recovers,
     ),
-    Stage("graph", fields=("target.context",), runs=False, part_of="export"),
+    Stage(
+        "graph", fields=("model", "target.context"), runs=False, part_of="export"
+    ),
     Stage(
         "export",
-        fields=("quantization",),
+        fields=("model", "quantization"),
         costs=("model", "quantization.weights", "quantization.arithmetic")
         + (*TARGET, *ENGINE),
-        reads=_read_by_export,
-        writes=lambda spec: (*EXPORTED, *_graphs(spec)),
+        reads=lambda spec: checkpoints_of(spec)[-1:],
+        writes=lambda spec: ("onnx",),
     ),
     Stage("decoder", runs=False),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
-    Stage("report", fields=("gates",), present=_is_new, runs=False),
+    Stage("quality", present=_is_here, runs=False),
+    Stage("report", fields=("gates",), present=_is_here, runs=False),
     Stage(
         "evaluate",
-        fields=("data.out_of_sample", "gates"),
+        fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
         costs=("model", "tokenizer.kind", "target.context", *TARGET),
         reads=_read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
-        present=_is_new,
+        present=_is_here,
     ),
     Stage("protocol", runs=False),
     Stage("api", runs=False, part_of="serve"),
@@ -204,7 +220,7 @@ STAGES = (
         fields=("tokenizer", "serve"),
         costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
         + (*TARGET, "target.context", "target.batch"),
-        reads=lambda spec: (*EXPORTED, *_vocabulary(spec)),
+        reads=lambda spec: ("onnx", *_vocabulary(spec)),
         serves=True,
     ),
 )
@@ -216,8 +232,9 @@ def stages_of(spec: Spec) -> list[Stage]:
 
 
 def makers_of(spec: Spec) -> dict[str, str]:
-    """Name the script that makes each file under artifacts/."""
-    return {file: s.script for s in stages_of(spec) for file in s.writes(spec)}
+    """Name the script that makes each file, or folder, right under artifacts/."""
+    stages = stages_of(spec)
+    return {file.partition("/")[0]: s.script for s in stages for file in s.writes(spec)}
 
 
 def select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.catalogue.checkpoint import read_config, shape_of
 from leangen.spec.catalogue.engines import Engine, engines
+from leangen.spec.catalogue.given import Given, read_given
 from leangen.spec.catalogue.hardware import CUSTOM, Hardware, custom, machines
 from leangen.spec.catalogue.models import Config, presets
+from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
     Data,
+    Evaluate,
     Gates,
     Model,
     Quantization,
@@ -36,7 +38,7 @@ WHOLE_PATH = "write the whole path, or a relative one"
 Values = Mapping[str, Any]
 
 
-def config_of(written: Values, folder: Path) -> Config | None:
+def given_in(written: Values, folder: Path) -> Given | None:
     """Read what a checkpoint says of itself, None where the spec names none.
 
     Raises LeangenError where its config.json cannot be read.
@@ -46,11 +48,11 @@ def config_of(written: Values, folder: Path) -> Config | None:
         return None
     if checkpoint.startswith(HOME):
         raise LeangenError.of(NO_HOME, remedy=WHOLE_PATH, code="path")
-    return read_config(folder / checkpoint)
+    return read_given(folder / checkpoint)
 
 
 def with_model(
-    filled: Values, written: Values, config: Config | None
+    filled: Values, written: Values, given: Given | None
 ) -> dict[str, Any]:
     """Complete a model that is named by its preset, or by its checkpoint's config.json.
 
@@ -60,8 +62,9 @@ def with_model(
     origin = {name: named[name] for name in ("checkpoint", "preset") if name in named}
     if not origin:
         return dict(filled)
-    shape = config if config is not None else {**presets()[named["preset"]], **named}
-    pretrained = config is not None or "tokens" not in _section(written, "train")
+    preset: Config = presets().get(named.get("preset", ""), {})
+    shape = given.config if given else {**preset, **named}
+    pretrained = given is not None or "tokens" not in _section(written, "train")
     model = shape_of(shape) | origin | {"pretrained": pretrained}
     own = _section(written, "quantization")
     unasked = {"weights": PUBLISHED} if pretrained and "weights" not in own else {}
@@ -97,7 +100,7 @@ def engine_row(engine: str, device: str) -> Engine | None:
     return engines().get(f"{engine}-{device}")
 
 
-def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
+def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
     """Build the dataclasses from valid values, with the defaults that depend."""
     target, serve, section = (
         filled["target"],
@@ -113,7 +116,7 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
     )
     engine = engine_row(serve["engine"], device)
     assert engine, "a rule refuses an engine where it does not run"
-    model, tokenizer = _model(filled, written)
+    model, tokenizer = _model(filled, written, given)
     data = filled["data"]
     return Spec(
         name=filled["name"],
@@ -123,6 +126,8 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
             source=data["source"],
             path=tuple(data.get("path", ())),
             field=data["field"],
+            calibration=tuple(data.get("calibration", ())),
+            test=tuple(data.get("test", ())),
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
         train=Train(**filled["train"] | {"hardware": training}),
@@ -132,10 +137,11 @@ def spec_of(filled: Values, written: Values, config: Config | None) -> Spec:
         ),
         target=_target(target, serving),
         serve=Serve(**serve | {"device": device}),
+        evaluate=Evaluate(**filled["evaluate"]),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
         engine=engine,
         written=written,
-        config=config,
+        given=given,
     )
 
 
@@ -151,12 +157,14 @@ def _target(values: Values, hardware: Hardware) -> Target:
     )
 
 
-def _model(filled: Values, written: Values) -> tuple[Model, Tokenizer]:
+def _model(
+    filled: Values, written: Values, given: Given | None
+) -> tuple[Model, Tokenizer]:
     """Build the model and its tokenizer: they share the size of the vocabulary."""
     shape = dict(filled["model"])
     published = shape.pop("vocab_size", None)
-    if "checkpoint" in shape:
-        tokenizer = Tokenizer("checkpoint", published)
+    if given:
+        tokenizer = Tokenizer("checkpoint", published, given.ends)
     elif "preset" in shape and "tokenizer" not in written:
         tokenizer = Tokenizer("bpe", published)
     else:
@@ -179,5 +187,6 @@ def _sparsity(values: Values) -> Sparsity:
         pattern=values["pattern"],
         ratio=values.get("ratio"),
         method=values["method"],
+        calibration_sequences=values["calibration_sequences"],
         recover=None if recover is None else Recover(**recover),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from leangen.spec.check.schema import schema
 from leangen.spec.check.validate import validate, without_echoes
 from leangen.spec.check.values import fill, read
-from leangen.spec.defaults import config_of, spec_of, with_model
+from leangen.spec.defaults import given_in, spec_of, with_model
 from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.rules.apply import contradictions, problems
 from leangen.spec.spec import Spec
@@ -35,12 +35,12 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
     values: dict[str, Any] = read(document.root, schema())
     wrong = {*document.problems, *_new(validate(document, values), document.problems)}
     filled = fill(values, schema())
-    config = None
+    given = None
     doubtful = [found.path for found in wrong if found.path.startswith("model")]
     if not doubtful:
         try:
-            config = config_of(values, Path(file).parent)
-            filled = with_model(filled, values, config)
+            given = given_in(values, Path(file).parent)
+            filled = with_model(filled, values, given)
         except LeangenError as error:
             wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
             doubtful = ["model"]
@@ -49,7 +49,7 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
     wrong |= contradictions(document, filled, wrong, doubtful)
     if wrong:
         raise LeangenError(bounded(sorted(without_echoes(wrong), key=_order)))
-    return replace(spec_of(filled, values, config), document=document)
+    return replace(spec_of(filled, values, given), document=document)
 
 
 def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
@@ -67,10 +67,10 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
         section[name] = value
         if value is None:
             del section[name]
-    filled = with_model(fill(values, schema()), values, spec.config)
+    filled = with_model(fill(values, schema()), values, spec.given)
     if next(problems(filled, values), None):
         return None
-    return replace(spec_of(filled, values, spec.config), document=spec.document)
+    return replace(spec_of(filled, values, spec.given), document=spec.document)
 
 
 def diagnostic_at(

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leangen.spec.catalogue.engines import Engine
+from leangen.spec.catalogue.given import Given
 from leangen.spec.catalogue.hardware import Hardware
+from leangen.spec.catalogue.rope import RopeScaling
 from leangen.spec.text.document import Document
 
 
@@ -39,22 +41,46 @@ class Model:
     num_experts_per_tok: int = 0
     moe_intermediate_size: int = 0
     num_sparse_layers: int = 0
+    norm_topk_prob: bool = False
+    rope_scaling: RopeScaling | None = None
+    dtype: str = "float32"
     checkpoint: str | None = None
     preset: str | None = None
     pretrained: bool = False
 
+    @property
+    def feed_forward(self) -> str:
+        """Name of a layer's part that is no attention."""
+        return "block_sparse_moe" if self.architecture == "mixtral" else "mlp"
+
+    @property
+    def gate(self) -> str:
+        """Name of the projection that gates another."""
+        return "w1" if self.architecture == "mixtral" else "gate_proj"
+
+    @property
+    def up(self) -> str:
+        """Name of the projection that is gated."""
+        return "w3" if self.architecture == "mixtral" else "up_proj"
+
+    @property
+    def down(self) -> str:
+        """Name of the projection back to the stream."""
+        return "w2" if self.architecture == "mixtral" else "down_proj"
+
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A vocabulary; kind is bytes, bpe or checkpoint."""
+    """A vocabulary; kind is bytes, bpe or checkpoint. `ends`: the latter's last tokens."""
 
     kind: str
     vocab_size: int
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Data:
-    """Sources of text; path and out_of_sample are globs.
+    """Sources of text; path, calibration, test and out_of_sample are globs.
 
     `field`: where an object of a file of JSON lines holds its text.
     """
@@ -62,6 +88,8 @@ class Data:
     source: str
     path: tuple[str, ...]
     field: str
+    calibration: tuple[str, ...]
+    test: tuple[str, ...]
     out_of_sample: tuple[str, ...]
 
 
@@ -99,6 +127,7 @@ class Sparsity:
     pattern: str
     ratio: float | None
     method: str
+    calibration_sequences: int
     recover: Recover | None
 
     @property
@@ -145,6 +174,13 @@ class Serve:
 
 
 @dataclass(frozen=True)
+class Evaluate:
+    """How much is measured: tokens of each text, at most."""
+
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Gates:
     """What the exported model must reach."""
 
@@ -156,7 +192,7 @@ class Spec:
     """One page of YAML, validated, with every default filled in.
 
     `engine` is the row of the catalogue that `serve` names. `written` is what the page
-    itself says, `config` what its checkpoint says: variants are made from them.
+    itself says, `given` what its checkpoint says: variants are made from them.
     `document` knows where each field stands: a file may be a pipe, read once.
     """
 
@@ -169,8 +205,9 @@ class Spec:
     quantization: Quantization
     target: Target
     serve: Serve
+    evaluate: Evaluate
     gates: Gates
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    given: Given | None = field(default=None, compare=False, repr=False)
     document: Document | None = field(default=None, compare=False, repr=False)

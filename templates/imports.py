@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import operator
 import os
 import pickle
 import platform
@@ -25,7 +26,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
@@ -42,9 +43,8 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -55,15 +55,35 @@ from waitress.utilities import Error
 from waitress.wasyncore import dispatcher
 
 from api import Server
+from architecture import (
+    HEAD_DIM,
+    HIDDEN_SIZE,
+    INTERMEDIATE_SIZE,
+    MAX_POSITION_EMBEDDINGS,
+    MOE_INTERMEDIATE_SIZE,
+    NUM_ATTENTION_HEADS,
+    NUM_EXPERTS,
+    NUM_EXPERTS_PER_TOK,
+    NUM_HIDDEN_LAYERS,
+    NUM_KEY_VALUE_HEADS,
+    RMS_NORM_EPS,
+    SEQUENCE_LENGTH,
+    SLIDING_WINDOW,
+    VOCAB_SIZE,
+    config,
+    is_pruned,
+    rotary_frequencies,
+    tensor_shapes,
+)
 from artifacts import (
     ARTIFACTS,
     FOLDER,
-    MADE_BY,
     SCRIPT,
     damaged,
     digest,
     finish,
     is_whole,
+    maker_of,
     peak_bytes,
     read_ledger,
     reading,
@@ -74,24 +94,18 @@ from artifacts import (
     write_json,
     writing,
 )
-from decoder import Decoder, sample
-from graph import (
-    EMBEDDING,
-    Graph,
-    blocks,
-    decoder,
+from checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    create,
+    fingerprint,
     open_checkpoint,
+    resume,
 )
+from decoder import Decoder, sample
+from graph import EMBEDDING, Graph, decoder
 from listener import Listener
-from model import (
-    MAX_POSITION_EMBEDDINGS,
-    NUM_HIDDEN_LAYERS,
-    VOCAB_SIZE,
-    DecoderLayer,
-    Llama,
-    config,
-    rotary_table,
-)
+from model import CausalLM, DecoderLayer, rotary_table
 from protocol import (
     MODEL,
     SHOWN,
@@ -103,15 +117,18 @@ from protocol import (
     stream,
     whole,
 )
+from quality import WINDOW, Scores, compare, join, perplexity, score
 from report import in_words, markdown
 from tensors import (
     DEVICE,
     cut,
+    load_model,
     load_tokens,
-    load_weights,
     peak_device_bytes,
+    read,
     require_gpu,
-    save_checkpoint,
+    save_model,
+    write,
 )
 from training import (
     SEED,

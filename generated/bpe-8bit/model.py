@@ -1,7 +1,7 @@
-"""The model: a Llama decoder, written out for this one spec.
+"""The model in torch, written out for this one spec.
 
-RMSNorm, rotary positions, grouped-query attention, SwiGLU. Parameters carry the names
-of Hugging Face's Llama, so that checkpoints load there as they are.
+Parameters carry the names that Hugging Face's transformers gives to those of
+llama: its checkpoints load here, and these there.
 
 B batch, T time, C hidden size, H query heads, K key/value heads, D head width, V vocabulary
 
@@ -12,23 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-VOCAB_SIZE = 2048
-HIDDEN_SIZE = 192
-INTERMEDIATE_SIZE = 512
-NUM_HIDDEN_LAYERS = 4
-NUM_ATTENTION_HEADS = 6
-NUM_KEY_VALUE_HEADS = 2
-MAX_POSITION_EMBEDDINGS = 256
-ROPE_THETA = 10000.0
-RMS_NORM_EPS = 1e-05
-HEAD_DIM = HIDDEN_SIZE // NUM_ATTENTION_HEADS
-SEPARATOR = 0  # the token between two documents
+from architecture import (
+    HEAD_DIM,
+    HIDDEN_SIZE,
+    INTERMEDIATE_SIZE,
+    NUM_HIDDEN_LAYERS,
+    NUM_KEY_VALUE_HEADS,
+    RMS_NORM_EPS,
+    SEQUENCE_LENGTH,
+    VOCAB_SIZE,
+    rotary_frequencies,
+)
 
 
 def rotary_table() -> Tensor:
     """Cosines and sines of the angles of each position: (2, T, D / 2)."""
-    frequencies = ROPE_THETA ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-    angles = torch.outer(torch.arange(MAX_POSITION_EMBEDDINGS), frequencies)
+    positions, frequencies = torch.arange(SEQUENCE_LENGTH), rotary_frequencies()
+    angles = torch.outer(positions, torch.tensor(frequencies))
     return torch.stack((angles.cos(), angles.sin()))
 
 
@@ -44,18 +44,24 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        width = HIDDEN_SIZE
         kv_width = NUM_KEY_VALUE_HEADS * HEAD_DIM
-        self.q_proj = nn.Linear(HIDDEN_SIZE, HIDDEN_SIZE, bias=False)
+        self.q_proj = nn.Linear(HIDDEN_SIZE, width, bias=False)
         self.k_proj = nn.Linear(HIDDEN_SIZE, kv_width, bias=False)
         self.v_proj = nn.Linear(HIDDEN_SIZE, kv_width, bias=False)
-        self.o_proj = nn.Linear(HIDDEN_SIZE, HIDDEN_SIZE, bias=False)
+        self.o_proj = nn.Linear(width, HIDDEN_SIZE, bias=False)
 
     def forward(self, x: Tensor, rotary: Tensor) -> Tensor:
-        q = self.q_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, H, T, D)
-        k = self.k_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, K, T, D)
-        v = self.v_proj(x).unflatten(2, (-1, HEAD_DIM)).transpose(1, 2)  # (B, K, T, D)
+        q = self.q_proj(x).unflatten(2, (-1, HEAD_DIM))  # (B, T, H, D)
+        k = self.k_proj(x).unflatten(2, (-1, HEAD_DIM))  # (B, T, K, D)
+        v = self.v_proj(x).unflatten(2, (-1, HEAD_DIM))  # (B, T, K, D)
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, heads, T, D)
         y = F.scaled_dot_product_attention(
-            rotate(q, rotary), rotate(k, rotary), v, is_causal=True, enable_gqa=True
+            rotate(q, rotary),
+            rotate(k, rotary),
+            v,
+            is_causal=True,
+            enable_gqa=True,
         )  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
@@ -106,7 +112,7 @@ class Decoder(nn.Module):
         return self.norm(x)
 
 
-class Llama(nn.Module):
+class CausalLM(nn.Module):
     """Tokens to the logits of the tokens that follow: (B, T) -> (B, T, V)."""
 
     def __init__(self) -> None:
@@ -115,25 +121,3 @@ class Llama(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return F.linear(self.model(tokens), self.model.embed_tokens.weight)
-
-
-def config() -> dict:
-    """Describe the model as Hugging Face's config.json does."""
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "dtype": "float32",
-        "vocab_size": VOCAB_SIZE,
-        "hidden_size": HIDDEN_SIZE,
-        "intermediate_size": INTERMEDIATE_SIZE,
-        "num_hidden_layers": NUM_HIDDEN_LAYERS,
-        "num_attention_heads": NUM_ATTENTION_HEADS,
-        "num_key_value_heads": NUM_KEY_VALUE_HEADS,
-        "max_position_embeddings": MAX_POSITION_EMBEDDINGS,
-        "rope_theta": ROPE_THETA,
-        "rms_norm_eps": RMS_NORM_EPS,
-        "hidden_act": "silu",
-        "tie_word_embeddings": True,
-        "bos_token_id": SEPARATOR,
-        "eos_token_id": SEPARATOR,
-    }

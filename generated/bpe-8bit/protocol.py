@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from architecture import VOCAB_SIZE
 from vocabulary import Vocabulary
 
 MODEL = "bpe-8bit"  # name: what requests call the model
@@ -117,10 +118,9 @@ def encode_prompt(prompt: str | list, vocabulary: Vocabulary) -> np.ndarray:
         prompt = prompt[0]
     if type(prompt) is str:
         return np.array(vocabulary.encode(prompt), np.int32)
-    size = len(vocabulary.spellings)
-    if not prompt or not all(type(x) is int and 0 <= x < size for x in prompt):
-        message = f"'prompt' must be one string or one list of tokens below {size}."
-        raise ApiError(400, message, "prompt")
+    if not prompt or not all(type(x) is int and 0 <= x < VOCAB_SIZE for x in prompt):
+        what = f"one string or one list of tokens below {VOCAB_SIZE}"
+        raise ApiError(400, f"'prompt' must be {what}.", "prompt")
     return np.array(prompt, np.int32)
 
 

@@ -23,21 +23,11 @@ from typing import NoReturn
 
 MADE_BY = {
     "tokenizer.json": "data.py",
-    "data/train.npy": "data.py",
-    "data/val.npy": "data.py",
-    "data/test.npy": "data.py",
-    "data/out_of_sample.npy": "data.py",
-    "dense/config.json": "train.py",
-    "dense/model.safetensors": "train.py",
-    "sparse/config.json": "prune.py",
-    "sparse/model.safetensors": "prune.py",
-    "recovered/config.json": "recover.py",
-    "recovered/model.safetensors": "recover.py",
-    "onnx/model.onnx": "export.py",
-    "onnx/model.onnx.data": "export.py",
-    "dense/model.onnx": "export.py",
-    "sparse/model.onnx": "export.py",
-    "recovered/model.onnx": "export.py",
+    "data": "data.py",
+    "dense": "train.py",
+    "sparse": "prune.py",
+    "recovered": "recover.py",
+    "onnx": "export.py",
     "report.json": "evaluate.py",
     "report.md": "evaluate.py",
 }
@@ -85,15 +75,20 @@ def is_whole(name: str) -> bool:
 def require(name: str) -> Path:
     """Return an artifact; stop where it is missing or damaged, and name its maker."""
     if not (ARTIFACTS / name).exists():
-        stop(f"artifacts/{name} is missing: run {MADE_BY[name]} first")
+        stop(f"artifacts/{name} is missing: run {maker_of(name)} first")
     if not is_whole(name):
         damaged(name)
     return ARTIFACTS / name
 
 
+def maker_of(name: str) -> str:
+    """Name the script that writes a file under artifacts/, or its folder."""
+    return MADE_BY[name.partition("/")[0]]
+
+
 def damaged(name: str) -> NoReturn:
     """Stop because of what an artifact holds."""
-    stop(f"artifacts/{name} is damaged: run {MADE_BY[name]} again")
+    stop(f"artifacts/{name} is damaged: run {maker_of(name)} again")
 
 
 @contextmanager
@@ -109,14 +104,18 @@ def reading(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(name: str) -> Iterator[Path]:
-    """Lend a path for a new file, or folder, that takes an artifact's place when done."""
+def writing(name: str, keep: bool = False) -> Iterator[Path]:
+    """Lend a path for a new file, or folder, that takes an artifact's place when done.
+
+    `keep`: what an attempt that did not end has left there is lent again.
+    """
     place = ARTIFACTS / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.parent.resolve() != place.parent or place.is_symlink():
         stop(f"artifacts/{name} leads elsewhere, by a link: remove the link")
     partial = place.with_name(f".{place.name}.partial")
-    remove(partial)
+    if not keep:
+        remove(partial)
     try:
         yield partial
         note(name, partial)
@@ -128,7 +127,8 @@ def writing(name: str) -> Iterator[Path]:
             error.filename = str(place)
         raise
     finally:
-        remove(partial)
+        if not keep:
+            remove(partial)
 
 
 def remove(path: Path) -> None:

@@ -1,12 +1,13 @@
 """Measure the exported model, and every checkpoint on the way, with one instrument.
 
 All of them run in ONNX Runtime on the CPU, the checkpoints in float32. Perplexity
-depends on the text and on the length of the context: both stand beside it.
+depends on the text and on the length of the context: both stand beside it. How far
+predictions are from the dense model's is measured token by token.
 
     python evaluate.py
 
-    reads   artifacts/onnx/{model.onnx,model.onnx.data}
-            artifacts/<checkpoint>/{model.onnx,model.safetensors}
+    reads   artifacts/onnx/
+            every checkpoint
             artifacts/data/<text>.npy
     writes  artifacts/{report.json,report.md}
 
@@ -26,22 +27,27 @@ import math
 import os
 import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from architecture import VOCAB_SIZE, is_pruned, tensor_shapes
 from artifacts import (
     damaged,
     finish,
     peak_bytes,
     read_ledger,
     reading,
+    require,
     run,
     stop,
     write_json,
     writing,
 )
+from checkpoint import open_checkpoint
 from decoder import Decoder, sample
+from quality import Scores, compare, join, perplexity, score
 from report import in_words, markdown
 from vocabulary import Vocabulary
 
@@ -57,96 +63,123 @@ TEXTS = [
     "out_of_sample",
 ]
 PERPLEXITY_RATIO = 1.25  # gates.perplexity_ratio: test, to dense
-EVALUATED_TOKENS = 32_768  # of each text, at most
+EVALUATED_TOKENS = 32_768  # evaluate.tokens: of each text, at most
 CHUNK = 512  # tokens whose logits are in memory at once
-DECODED_TOKENS = 64  # at most, to measure the speed
+PREFILL = 512  # tokens of a step, to measure the speed
+DECODED_TOKENS = 64  # at most, likewise
 SAMPLES = 3  # continuations in the report, greedy but for a little
 TEMPERATURE = 0.3
 Rows = list[np.ndarray]
 
 
-def sequences(text: str, decoder: Decoder) -> Rows:
-    """Cut sequences that lie evenly in a text: a context, and the token after it."""
+class Model:
+    """A model to measure. That of a checkpoint has its head here: the graph ends before it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        if name == "exported":
+            self.decoder = Decoder("model.onnx")
+            self.zeros = self.decoder.zeros
+            self.bytes = require("onnx/model.onnx.data").stat().st_size
+            return
+        checkpoint = open_checkpoint(name)
+        self.bytes = sum(place.nbytes for place in checkpoint.places.values())
+        weights = {key: checkpoint.read(key) for key in tensor_shapes()}
+        pruned = [weight for key, weight in weights.items() if is_pruned(key)]
+        nonzero = sum(np.count_nonzero(weight) for weight in pruned)
+        self.zeros = 1 - nonzero / sum(weight.size for weight in pruned)
+        self.head = weights["model.embed_tokens.weight"].T  # (C, V)
+        self.decoder = Decoder("float32.onnx", weights)
+
+    def logits(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn what the decoder's graph ends with into logits: (P, V)."""
+        return outputs if self.name == "exported" else outputs @ self.head
+
+
+def sequences(text: str, length: int) -> Rows:
+    """Cut sequences of so many tokens that lie evenly in a text."""
     with reading(f"data/{text}.npy") as file:
         tokens = np.load(file, mmap_mode="r")
     if tokens.ndim != 1 or tokens.dtype.kind != "u":
         damaged(f"data/{text}.npy")
-    length = min(decoder.context + 1, len(tokens))
+    length = min(length, len(tokens))
     if length < 2:
         stop(f"artifacts/data/{text}.npy holds nothing to predict: add text")
-    most = max(1, EVALUATED_TOKENS // decoder.context)
-    count = min(len(tokens) // length, most)
+    count = min(len(tokens) // length, max(1, EVALUATED_TOKENS // (length - 1)))
     starts = np.linspace(0, len(tokens) - length, count, dtype=int)
     rows = [tokens[start : start + length] for start in starts]
-    if max(map(np.max, rows)) >= decoder.vocab_size:
+    if max(map(np.max, rows)) >= VOCAB_SIZE:
         damaged(f"data/{text}.npy")
     return rows
 
 
-def negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Sum of -log p(target) in nats, over logits (P, V) and targets (P,)."""
-    top = logits.max(axis=1, keepdims=True)
-    log_totals = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    return float((log_totals - logits[np.arange(len(targets)), targets]).sum())
-
-
-def perplexity(decoder: Decoder, rows: Rows) -> float:
-    """Exponential of the mean loss of all tokens but the first of each sequence."""
-    total, count = 0.0, 0
+def outputs(model: Model, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what the graph makes of each chunk of each row, and the tokens that follow."""
     for row in rows:
-        decoder.length = 0
+        model.decoder.length = 0
         for start in range(0, len(row) - 1, CHUNK):
             targets = row[start + 1 : start + CHUNK + 1]
             inputs = row[start : start + len(targets)]
-            logits = decoder.forward(inputs, range(len(inputs)))
-            total += negative_log_likelihood(logits, targets)
-            count += len(targets)
-    if not math.isfinite(total):
-        stop("the model's predictions are not finite: run export.py again")
-    return math.exp(min(total / count, 700))  # what a float can hold
+            yield model.decoder.forward(inputs, range(len(inputs))), targets
 
 
-def speed(decoder: Decoder, past: int, steps: Rows) -> float:
+class Dense:
+    """What the dense model made of the texts: features, and the head for them."""
+
+    def __init__(self, model: Model, texts: dict[str, Rows]) -> None:
+        self.logits = model.logits
+        self.features = {
+            text: [features.copy() for features, _ in outputs(model, rows)]
+            for text, rows in texts.items()
+        }
+
+    def score(self, model: Model, text: str, rows: Rows) -> Scores:
+        """Score a model on a text, beside the dense one."""
+        pairs = zip(outputs(model, rows), self.features[text], strict=True)
+        found = [
+            score(model.logits(ours), self.logits(features), targets)
+            for (ours, targets), features in pairs
+        ]
+        return join(found)
+
+
+def speed(model: Model, past: int, steps: Rows) -> float:
     """Tokens a second behind `past` tokens: the best of three times."""
     seconds = []
     for _ in range(3):
-        decoder.length = past
+        model.decoder.length = past
         started = time.perf_counter()
         for step in steps:
-            decoder.forward(step, [0])
+            model.logits(model.decoder.forward(step, [0]))
         seconds.append(time.perf_counter() - started)
     return sum(map(len, steps)) / min(seconds)
 
 
-def measure(name: str, decoder: Decoder, texts: dict[str, Rows]) -> dict:
-    """Measure one model: bytes, zeros in the layers' matrices, speed and quality."""
-    half = np.zeros(decoder.context // 2, np.int64)  # any tokens take as long
-    chunks = [half[i : i + CHUNK] for i in range(0, len(half), CHUNK)]
+def describe(model: Model) -> dict:
+    """Measure a model's bytes, zeros in the layers' matrices, and speed."""
+    half = np.zeros(model.decoder.context // 2, np.int64)  # any tokens take as long
+    chunks = [half[i : i + PREFILL] for i in range(0, len(half), PREFILL)]
     steps = [half[:1]] * min(DECODED_TOKENS, len(half))
-    figures = {
-        "bytes": decoder.bytes,
-        "zeros": decoder.zeros,
-        "prefill_tokens_per_second": speed(decoder, 0, chunks),
-        "decode_tokens_per_second": speed(decoder, len(half), steps),
+    return {
+        "bytes": model.bytes,
+        "zeros": model.zeros,
+        "prefill_tokens_per_second": speed(model, 0, chunks),
+        "decode_tokens_per_second": speed(model, len(half), steps),
         "peak_bytes": peak_bytes(),  # before any logits of whole sequences
     }
-    losses = {text: perplexity(decoder, rows) for text, rows in texts.items()}
-    shown = "  ".join(f"{text} {value:.3f}" for text, value in losses.items())
-    print(f"{name:9}  perplexity  {shown}", flush=True)
-    return figures | {"perplexity": losses}
 
 
-def continuations(decoder: Decoder, rows: Rows) -> list[dict[str, str]]:
-    """Let the model go on behind the first words of some of a text's documents."""
+def continuations(model: Model, rows: Rows) -> list[dict[str, str]]:
+    """Let a model go on behind the first words of some sequences of a text."""
     vocabulary, random = Vocabulary(), np.random.default_rng(0)
     found = []
     for row in rows[:: math.ceil(len(rows) / SAMPLES)]:
-        (starts,) = np.nonzero(row == vocabulary.separator)
+        (starts,) = np.nonzero(np.isin(row, [*vocabulary.ends]))
         first = starts[0] if len(starts) else 0
-        tokens = row[first : first + decoder.context // 8].tolist()
-        prompt, fresh, decoder.length = len(tokens), tokens, 0
-        while len(tokens) < decoder.context // 2 and fresh != [vocabulary.separator]:
-            logits = decoder.forward(fresh, [len(fresh) - 1])
+        tokens = row[first : first + min(model.decoder.context // 8, 64)].tolist()
+        prompt, fresh, model.decoder.length = len(tokens), tokens, 0
+        while len(tokens) < 4 * prompt and not vocabulary.ends.issuperset(fresh):
+            logits = model.logits(model.decoder.forward(fresh, [len(fresh) - 1]))
             fresh = [sample(logits[0], TEMPERATURE, 1.0, random)]
             tokens = tokens + fresh
         parts = (tokens[:prompt], tokens[prompt:])
@@ -182,16 +215,31 @@ def gate(models: dict) -> dict:
 
 
 def main() -> None:
-    decoder = Decoder("onnx", "model.onnx.data")
-    context = decoder.context
-    texts = {text: sequences(text, decoder) for text in TEXTS}
-    exported = measure("exported", decoder, texts)
-    samples = continuations(decoder, texts["test"])
-    del decoder  # one model in memory at a time
-    models = {
-        name: measure(name, Decoder(name, "model.safetensors"), texts)
-        for name in CHECKPOINTS
-    } | {"exported": exported}
+    exported = Model("exported")
+    context, described = exported.decoder.context, describe(exported)
+    del exported  # one model in memory at a time
+    texts = {text: sequences(text, context + 1) for text in TEXTS}
+    models, samples = {}, {}
+    for name in [*CHECKPOINTS, "exported"]:
+        model = Model(name)
+        figures = described if name == "exported" else describe(model)
+        if name == "dense":
+            dense = Dense(model, texts)
+        scores = {text: dense.score(model, text, rows) for text, rows in texts.items()}
+        if not all(np.isfinite(found.losses).all() for found in scores.values()):
+            stop(f"the predictions of the {name} model are not finite")
+        if name == "dense":
+            expected = scores
+        losses = {text: perplexity(found.losses) for text, found in scores.items()}
+        shown = "  ".join(f"{text} {value:.3f}" for text, value in losses.items())
+        print(f"{name:9}  perplexity  {shown}", flush=True)
+        models[name] = figures | {"perplexity": losses}
+        models[name]["beside_dense"] = {
+            text: compare(found, expected[text]) for text, found in scores.items()
+        }
+        if name in ("dense", "exported"):
+            samples[name] = continuations(model, texts["test"])
+        del model
     finish(peak_bytes())
     report = {
         "name": NAME,

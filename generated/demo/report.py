@@ -17,9 +17,12 @@ def markdown(report: dict) -> str:
         f"Peak memory of the exported model, with Python: {exported / 2**20:.0f} MiB.",
     ]
     parts.append(in_words(report["gates"]["perplexity_ratio"]))
-    parts.append("## Test text, and after each arrow how the exported model goes on")
-    for found in report["samples"]:
-        lines = f"{found['prompt']}→{found['text']}".splitlines()
+    parts += ["## Beside the dense model", divergence_table(report)]
+    parts.append("## Test text, and how the dense model and the exported one go on")
+    for dense, exported in zip(*report["samples"].values(), strict=True):
+        texts = [dense["prompt"], f"dense → {dense['text']}"]
+        texts.append(f"exported → {exported['text']}")
+        lines = [line for text in texts for line in text.splitlines()]
         parts.append("\n".join(f"    {line}" for line in lines))
     described = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
     return "\n\n".join([*parts, "## Stages", stages_table(report["stages"]), described])
@@ -41,6 +44,23 @@ def models_table(report: dict) -> str:
         + [f"{figures['decode_tokens_per_second']:,.0f}"]
         for name, figures in report["models"].items()
     ]
+    return table(head, rows)
+
+
+def divergence_table(report: dict) -> str:
+    """Say how far each model's predictions on each text are from the dense one's."""
+    head = ["model", "text", "KL mean", "KL 99%", "same top token", "loss, nats", "is"]
+    rows = []
+    for name, figures in report["models"].items():
+        for text, found in figures["beside_dense"].items():
+            low, high = found["same_top_interval"]
+            same = f"{found['same_top']:.1%} ({low:.1%} to {high:.1%})"
+            loss = f"{found['loss_difference']:+.4f} ± {found['loss_difference_error']:.4f}"
+            verdict = "worse" if found["loss_difference"] > 0 else "better"
+            verdict = verdict if found["distinguishable"] else "not distinguishable"
+            kl = [f"{found[key]:.4f}" for key in ("kl_divergence", "kl_divergence_99")]
+            if name != "dense":
+                rows.append([name, text, *kl, same, loss, verdict])
     return table(head, rows)
 
 

@@ -27,8 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artifacts import ARTIFACTS, SCRIPT, digest, is_whole, require, stop, writing
-from model import MAX_POSITION_EMBEDDINGS, Llama, config
+from architecture import SEQUENCE_LENGTH, config
+from artifacts import ARTIFACTS, SCRIPT, is_whole, stop, writing
+from checkpoint import fingerprint
+from model import CausalLM
 from tensors import DEVICE, cut, load_tokens
 
 BATCH_SIZE = 8  # train.batch_size: sequences a step
@@ -52,18 +54,18 @@ class Run:
     tokens: int
     learning_rate: float  # at its peak
     seed: int
-    reads: tuple[str, ...]  # artifacts
+    reads: tuple[str, ...]  # checkpoints, and files under artifacts/
 
     @property
     def steps(self) -> int:
         """Steps that see all tokens."""
-        return math.ceil(self.tokens / (BATCH_SIZE * MAX_POSITION_EMBEDDINGS))
+        return math.ceil(self.tokens / (BATCH_SIZE * SEQUENCE_LENGTH))
 
     @property
     def state(self) -> str:
         """Name of the file for the state: runs that would end otherwise have another."""
         constants = [BATCH_SIZE, WEIGHT_DECAY, BETA1, BETA2, WARMUP, MAX_GRAD_NORM]
-        files = [digest(require(name)) for name in self.reads]
+        files = [fingerprint(name) for name in self.reads]
         parts = json.dumps([config(), astuple(self), constants, files])
         return f"{STAGE}.{hashlib.sha256(parts.encode()).hexdigest()[:8]}.state"
 
@@ -71,20 +73,20 @@ class Run:
 def draw(tokens: np.ndarray, run: Run, step: int) -> Tensor:
     """Draw the sequences of a step at random: (BATCH_SIZE, T + 1)."""
     rng = np.random.default_rng((run.seed, step))
-    last = len(tokens) - MAX_POSITION_EMBEDDINGS
+    last = len(tokens) - SEQUENCE_LENGTH
     return cut(tokens, rng.integers(last, size=BATCH_SIZE))
 
 
-def loss_of(llama: Llama, tokens: Tensor) -> Tensor:
+def loss_of(model: CausalLM, tokens: Tensor) -> Tensor:
     """Mean cross-entropy of (B, T + 1) tokens, in nats a token."""
-    logits = llama(tokens[:, :-1])  # (B, T, V)
+    logits = model(tokens[:, :-1])  # (B, T, V)
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def make_optimizer(llama: Llama) -> torch.optim.Optimizer:
+def make_optimizer(model: CausalLM) -> torch.optim.Optimizer:
     """AdamW that decays the matrices and leaves the norms alone."""
-    matrices = [p for p in llama.parameters() if p.dim() == 2]
-    norms = [p for p in llama.parameters() if p.dim() == 1]
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    norms = [p for p in model.parameters() if p.dim() == 1]
     groups = [
         {"params": matrices, "weight_decay": WEIGHT_DECAY},
         {"params": norms, "weight_decay": 0.0},
@@ -100,11 +102,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, run: Run, step: int) -> 
         group["lr"] = run.learning_rate * warmup * (0.1 + 0.9 * cosine)
 
 
-Objective = Callable[[Llama, Tensor], Tensor]
+Objective = Callable[[CausalLM, Tensor], Tensor]
 
 
 def train_step(
-    llama: Llama,
+    model: CausalLM,
     optimizer: torch.optim.Optimizer,
     batch: Sequence[Tensor],
     objective: Objective,
@@ -112,29 +114,29 @@ def train_step(
     """Update the weights once, on micro-batches (B, T + 1); return the mean loss."""
     total = torch.zeros((), device=DEVICE)
     for tokens in batch:
-        loss = objective(llama, tokens) * (len(tokens) / BATCH_SIZE)
+        loss = objective(model, tokens) * (len(tokens) / BATCH_SIZE)
         loss.backward()
         total += loss.detach()
-    nn.utils.clip_grad_norm_(llama.parameters(), MAX_GRAD_NORM)
+    nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
     optimizer.step()
     optimizer.zero_grad()
     return total
 
 
 @torch.no_grad()
-def validation_loss(llama: Llama, tokens: np.ndarray, micro_batch: int) -> float:
+def validation_loss(model: CausalLM, tokens: np.ndarray, micro_batch: int) -> float:
     """Mean loss of sequences that lie evenly in the text, in nats a token."""
-    last = len(tokens) - MAX_POSITION_EMBEDDINGS - 1
+    last = len(tokens) - SEQUENCE_LENGTH - 1
     batch = cut(tokens, np.linspace(0, last, VAL_SEQUENCES, dtype=int)).to(DEVICE)
     parts = batch.split(micro_batch)
-    return sum(len(part) * loss_of(llama, part).item() for part in parts) / len(batch)
+    return sum(len(part) * loss_of(model, part).item() for part in parts) / len(batch)
 
 
 def save_state(
-    llama: Llama, optimizer: torch.optim.Optimizer, run: Run, log: list[dict]
+    model: CausalLM, optimizer: torch.optim.Optimizer, run: Run, log: list[dict]
 ) -> None:
     """Save what a killed run needs to go on after the last step in the log."""
-    state = {"llama": llama.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     with writing(run.state) as partial, partial.open("wb") as file:
         try:
             torch.save(state | {"log": log}, file)
@@ -144,7 +146,9 @@ def save_state(
         partial.write_text("".join(f"{json.dumps(row)}\n" for row in log))
 
 
-def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> list[dict]:
+def load_state(
+    model: CausalLM, optimizer: torch.optim.Optimizer, run: Run
+) -> list[dict]:
     """Go on with an unfinished run, if there is one; return its log."""
     for file in ARTIFACTS.glob(f"{STAGE}.*.state"):
         if file.name != run.state:
@@ -156,7 +160,7 @@ def load_state(llama: Llama, optimizer: torch.optim.Optimizer, run: Run) -> list
         return []
     try:
         state = torch.load(ARTIFACTS / run.state, map_location="cpu")
-        llama.load_state_dict(state["llama"])
+        model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         step = state["log"][-1]["step"]
     except Exception:  # noqa: BLE001 - it was not noted, and may hold anything
@@ -181,13 +185,13 @@ def catch_signals() -> list[int]:
 def report(run: Run, step: int, losses: dict[str, float], speed: float) -> str:
     """Tell how far a run is, and by its speed in tokens a second the time left."""
     shown = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-    left = (run.steps - step) * BATCH_SIZE * MAX_POSITION_EMBEDDINGS / speed
+    left = (run.steps - step) * BATCH_SIZE * SEQUENCE_LENGTH / speed
     left = timedelta(seconds=round(left))
     return f"step {step:,}/{run.steps:,}  {shown}  {speed:,.0f} tokens/s  {left} left"
 
 
 def train(
-    llama: Llama,
+    model: CausalLM,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     run: Run,
@@ -196,13 +200,13 @@ def train(
     """Take all steps, from the first one or from where an earlier attempt was saved."""
     train_tokens, val_tokens = load_tokens("train"), load_tokens("val")
     print(f"{run.tokens / len(train_tokens):.2f} epochs of the training text")
-    log, caught = load_state(llama, optimizer, run), catch_signals()
+    log, caught = load_state(model, optimizer, run), catch_signals()
     done = log[-1]["step"] if log else 0
     timed, started = done, time.perf_counter()  # speed is measured from here
     for step in range(done + 1, run.steps + 1):
         set_learning_rate(optimizer, run, step)
         batch = draw(train_tokens, run, step).to(DEVICE).split(micro_batch)
-        loss = train_step(llama, optimizer, batch, objective)
+        loss = train_step(model, optimizer, batch, objective)
         validates = step % math.ceil(run.steps / VALIDATIONS) == 0 or step == run.steps
         saves = validates or caught or time.perf_counter() - started > 60 * SAVE_MINUTES
         if not saves and step % math.ceil(run.steps / SHOWN):
@@ -210,16 +214,16 @@ def train(
         losses = {"loss": loss.item()}  # waits for the device
         seconds = time.perf_counter() - started
         if validates:
-            losses["val"] = validation_loss(llama, val_tokens, micro_batch)
+            losses["val"] = validation_loss(model, val_tokens, micro_batch)
         if not all(map(math.isfinite, losses.values())):
             stop(f"step {step:,}: the loss is not finite: lower the learning rate")
         log.append({"step": step} | losses)
-        speed = (step - timed) * BATCH_SIZE * MAX_POSITION_EMBEDDINGS / seconds
+        speed = (step - timed) * BATCH_SIZE * SEQUENCE_LENGTH / seconds
         line = report(run, step, losses, speed)
         if validates or sys.stdout.isatty():
             print(f"{line:<79}", end="\n" if validates else "\r", flush=True)
         if saves:
-            save_state(llama, optimizer, run, log)
+            save_state(model, optimizer, run, log)
             timed, started = step, time.perf_counter()
         if caught:
             print(f"\n{SCRIPT}: stopped after step {step:,}: run it again to go on")

@@ -8,8 +8,9 @@ from leangen.generator.plan.storage import Cache, float32, kv_cache
 from leangen.spec import Spec, engines
 
 RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
-CHUNK = 512  # tokens whose logits are in memory at once
-LOGITS = 3  # copies of them: as they come, shifted, and their exponentials
+PREFILL = 512  # tokens of a step
+LOGITS_BYTES = 2**25  # of a chunk's logits, at most: there are several such arrays
+LOGITS = 6  # arrays: logits of two models, shifted, their exponentials
 
 
 def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:
@@ -19,14 +20,20 @@ def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:
         place=target_place(spec, "cpu"),
         ledger=arrange(_ledger(spec, counts)),
         moment="a checkpoint's logits",
-        constants={"chunk": CHUNK},
+        constants={"chunk": chunk(spec.model.vocab_size), "prefill": PREFILL},
     )
+
+
+def chunk(vocab_size: int) -> int:
+    """Tokens whose logits are in memory at once."""
+    return min(PREFILL, max(16, LOGITS_BYTES // (4 * vocab_size)))
 
 
 def _ledger(spec: Spec, counts: Counts) -> list[Item]:
     model, context = spec.model, spec.target.context
     cache = Cache(model, engines()["onnxruntime-cpu"], bits=32)
-    tokens, vocabulary = min(CHUNK, context), model.vocab_size
+    vocabulary = model.vocab_size
+    tokens = min(chunk(vocabulary), context)
     formula = f"{LOGITS} x {tokens} tokens x {vocabulary:,} x 32 bits"
     return [
         float32("weights", counts.matrices),

@@ -11,7 +11,6 @@ from leangen.generator.plan.train_memory import FITTED, runtime
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-SEQUENCES = 128  # of calibration text, as in Wanda's paper
 USEFUL_TOKENS = {"cpu": 4_096, "cuda": 32_768}  # at once: chosen
 # Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
 # torch 2.13.0 on x86.
@@ -32,6 +31,18 @@ class Pruning:
     method: str
     in_groups: bool  # N of M neighbours stay, not a share of all weights
     length: int
+    sequences: int  # of calibration text
+    precision: str
+
+    @property
+    def element(self) -> int:
+        """Bytes of a value that a layer computes with."""
+        return 2 if self.precision == "bf16" and self.place.device == "cuda" else 4
+
+    @property
+    def calibration_bytes(self) -> int:
+        """Bytes of the hidden states of the calibration text."""
+        return self.sequences * self.length * self.model.hidden_size * self.element
 
 
 def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
@@ -43,6 +54,8 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         method=spec.sparsity.method,
         in_groups=spec.sparsity.ratio is None,
         length=sequence_length(spec),
+        sequences=spec.sparsity.calibration_sequences,
+        precision=spec.train.precision,
     )
     if pruning.method == "magnitude":
         return _magnitude(pruning)
@@ -56,7 +69,8 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         constants={
             "device": pruning.place.device,
             "micro_batch": sequences,
-            "calibration_sequences": SEQUENCES,
+            "dtype": "bfloat16" if pruning.element == 2 else "float32",
+            "hidden_device": "cpu",
         },
     )
 
@@ -116,8 +130,9 @@ def _work(pruning: Pruning, sequences: int) -> Item:
 def _calibration(pruning: Pruning) -> Item:
     """Account for the hidden states of the calibration text."""
     length, width = pruning.length, pruning.model.hidden_size
-    formula = f"{SEQUENCES} x {length} tokens x {width} x 32 bits"
-    return Item("calibration", SEQUENCES * length * width * 4, formula, "prune.py")
+    bits = 8 * pruning.element
+    formula = f"{pruning.sequences} x {length} tokens x {width} x {bits} bits"
+    return Item("calibration", pruning.calibration_bytes, formula, "prune.py")
 
 
 def _bytes_a_token(pruning: Pruning) -> int:
@@ -140,6 +155,6 @@ def _bytes_a_token(pruning: Pruning) -> int:
 
 def _seconds(pruning: Pruning) -> Seconds:
     """Two passes of the calibration text through every layer."""
-    hardware, tokens = pruning.place.hardware, SEQUENCES * pruning.length
+    hardware, tokens = pruning.place.hardware, pruning.sequences * pruning.length
     work = 2 * tokens * 2 * pruning.counts.active
     return over(work, hardware.flops_float32, ARITHMETIC[hardware.kind])

@@ -1,10 +1,13 @@
 """Spec -> the text of every generated file: a pure function."""
 
+import json
 from types import SimpleNamespace
 
 from leangen.generator import lock
 from leangen.generator.plan import Plan
+from leangen.generator.plan.step import sequence_length
 from leangen.generator.render import plan_json
+from leangen.generator.render.config_json import for_all
 from leangen.generator.render.hashes import with_hashes
 from leangen.generator.render.requirements import (
     closure,
@@ -14,10 +17,13 @@ from leangen.generator.render.requirements import (
 )
 from leangen.generator.render.script import below_docstring, render
 from leangen.generator.stages import (
+    calibration_of,
     checkpoints_of,
     makers_of,
     select,
+    splits_of,
     stages_of,
+    texts_of,
 )
 from leangen.spec import Spec
 
@@ -29,15 +35,32 @@ def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
     """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
+    if spec.given:
+        files["config.json"] = json.dumps(for_all(spec), indent=2) + "\n"
     files |= _scripts(spec, planned)
     if hashes:
         files |= with_hashes(files)
     return files | {lock.NAME: lock.format_lock(files)}
 
 
+def _folder(spec: Spec) -> dict[str, object]:
+    """Give what all files of a folder see alike: which others there are."""
+    given = spec.model.checkpoint
+    return {
+        "made_by": makers_of(spec),
+        "checkpoints": checkpoints_of(spec),
+        "dense": "the checkpoint" if given else "artifacts/dense/",
+        "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
+        "splits": splits_of(spec),
+        "texts": texts_of(spec),
+        "calibration": calibration_of(spec),
+        "sequence_length": sequence_length(spec),
+    }
+
+
 def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     """Render scripts and modules, and what pip takes for each script."""
-    folder = {"made_by": makers_of(spec), "checkpoints": checkpoints_of(spec)}
+    folder = _folder(spec)
     codes = {}
     for stage in stages_of(spec):
         view = vars(select(spec, stage.fields)) | {"folder": folder}

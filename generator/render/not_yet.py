@@ -3,33 +3,23 @@
 from collections.abc import Iterator
 
 from leangen.spec import Spec
-from leangen.spec.rules.widths import HEAD_UNIT
 from leangen.spec.spec import Model
+
+
+HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
 
 def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
     """Yield the field, what is not built yet, and what can be built instead."""
     model, serve = spec.model, spec.serve
-    if model.checkpoint:
-        yield (
-            "model.checkpoint",
-            "a checkpoint",
-            "a preset with train.tokens, or a shape",
-        )
-        return
-    if model.pretrained:
+    if model.pretrained and not model.checkpoint:
         yield (
             "model.preset",
-            "a published model",
-            "one trained from scratch: add train.tokens",
+            "a published model without its weights",
+            "model.checkpoint with its folder; or train one: add train.tokens",
         )
         return
-    if not _has_template(model):
-        yield (
-            "model.preset",
-            f"{model.preset} ({model.architecture})",
-            "a preset whose model_type is llama",
-        )
+    yield from _model(model)
     if serve.engine != "onnxruntime":
         yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
     if serve.device != "cpu":
@@ -40,9 +30,17 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "target.batch", "a server of several sequences", "batch: 1"
 
 
-def _has_template(model: Model) -> bool:
-    """Whether model.py and export.py can spell the model out."""
-    plain = model.architecture == "llama" and not (model.qkv_bias or model.mlp_bias)
-    square = model.head_dim * model.num_attention_heads == model.hidden_size
-    shared = model.num_attention_heads % model.num_key_value_heads == 0
-    return plain and square and shared and model.head_dim % HEAD_UNIT == 0
+def _model(model: Model) -> Iterator[tuple[str, str, str]]:
+    """Yield what model.py, or the graph, cannot spell out."""
+    named = "model.checkpoint" if model.checkpoint else "model.preset"
+    if not model.checkpoint and model.architecture != "llama":
+        what = f"{model.preset} ({model.architecture}) from scratch"
+        yield named, what, "a preset whose model_type is llama"
+    if model.rope_scaling and model.rope_scaling.rope_type != "llama3":
+        what = f"rotary scaling of type {model.rope_scaling.rope_type}"
+        yield named, what, "a model with rope_type llama3 or default"
+    if model.num_experts and model.num_sparse_layers < model.num_hidden_layers:
+        yield named, "a model with both dense and sparse layers", "one with experts in all"
+    if model.head_dim % HEAD_UNIT:
+        what = f"attention heads {model.head_dim} wide"
+        yield named, what, f"a model with heads that are a multiple of {HEAD_UNIT} wide"

@@ -53,7 +53,8 @@ def _code(folder: Path, script: str) -> list[Path]:
 
 def _texts(spec: Spec, folder: Path) -> list[Path]:
     """List the text files that data.py reads."""
-    globs = (*spec.data.path, *spec.data.out_of_sample)
+    data = spec.data
+    globs = (*data.path, *data.calibration, *data.test, *data.out_of_sample)
     return find_texts(folder.resolve().parent.parent, globs)
 
 

@@ -57,12 +57,13 @@ def written_by(job: Job) -> dict[str, str]:
 
 def _hashes(job: Job, files: Iterable[Path]) -> dict[str, str]:
     found = {}
-    for file in files:
-        if file.exists():
-            with file.open("rb") as opened:
-                found[_name(job, file)] = hashlib.file_digest(
-                    opened, "sha256"
-                ).hexdigest()
+    for place in files:
+        inside = sorted(place.iterdir()) if place.is_dir() else [place]
+        for file in inside:
+            if file.is_file():
+                with file.open("rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256")
+                found[_name(job, file)] = digest.hexdigest()
     return found
 
 

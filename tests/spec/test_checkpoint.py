@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leangen.spec import LeangenError, Spec, load
-from leangen.spec.catalogue.checkpoint import shape_of
+from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.catalogue.models import FAMILIES, MODEL_TYPES
 
 SMALL: dict[str, Any] = {
