@@ -2,8 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 
+from leangen.generator.artifacts import (
+    EXPORTED,
+    folder,
+    graphs,
+    measured_texts,
+    read_by_evaluation,
+    read_by_export,
+    read_by_pruning,
+    read_by_recovery,
+    tokens,
+    vocabulary,
+)
 from leangen.spec import Spec
 
 Files = Callable[[Spec], tuple[str, ...]]
@@ -38,22 +49,6 @@ class Stage:
         return f"{self.name}.py"
 
 
-CHECKPOINTS = ("dense", "sparse", "recovered")
-EXPORTED = ("onnx/model.onnx", "onnx/model.onnx.data")
-
-
-def _weights(*checkpoints: str) -> tuple[str, ...]:
-    return tuple(f"{name}/model.safetensors" for name in checkpoints)
-
-
-def _folder(checkpoint: str) -> tuple[str, ...]:
-    return f"{checkpoint}/config.json", f"{checkpoint}/model.safetensors"
-
-
-def _tokens(*texts: str) -> tuple[str, ...]:
-    return tuple(f"data/{text}.npy" for text in texts)
-
-
 TARGET = ("target.hardware", "target.vram_budget")
 ENGINE = ("serve.engine", "serve.device")
 BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
@@ -74,13 +69,6 @@ TRAINING = (
     "train.precision",
     "train.hardware",
 )
-
-
-def checkpoints_of(spec: Spec) -> tuple[str, ...]:
-    """Name the checkpoints on the way to the exported model, in order."""
-    sparse, recover = spec.sparsity.pattern != "dense", spec.sparsity.recover
-    there = {"dense": True, "sparse": sparse, "recovered": recover is not None}
-    return tuple(name for name in CHECKPOINTS if there[name])
 
 
 def _is_new(spec: Spec) -> bool:
@@ -104,47 +92,16 @@ def _computes(spec: Spec) -> bool:
     return _is_new(spec) or _is_sparse(spec)
 
 
-def _texts(spec: Spec) -> tuple[str, ...]:
-    elsewhere = ("out_of_sample",) if spec.data.out_of_sample else ()
-    return "val", "test", *elsewhere
-
-
-def _vocabulary(spec: Spec) -> tuple[str, ...]:
-    return ("tokenizer.json",) if spec.tokenizer.kind == "bpe" else ()
-
-
-def _read_by_pruning(spec: Spec) -> tuple[str, ...]:
-    """Magnitudes are the weights' own; whoever looks at activations needs text."""
-    calibrates = spec.sparsity.method != "magnitude"
-    return *_weights("dense"), *(_tokens("train") if calibrates else ())
-
-
-def _read_by_recovery(spec: Spec) -> tuple[str, ...]:
-    recover = spec.sparsity.recover
-    teacher = ("dense",) if recover and recover.distill else ()
-    return *_weights("sparse", *teacher), *_tokens("train", "val")
-
-
-def _read_by_export(spec: Spec) -> tuple[str, ...]:
-    return tuple(file for name in checkpoints_of(spec) for file in _folder(name))
-
-
-def _graphs(spec: Spec) -> tuple[str, ...]:
-    return tuple(f"{name}/model.onnx" for name in checkpoints_of(spec))
-
-
-def _read_by_evaluation(spec: Spec) -> tuple[str, ...]:
-    models = *EXPORTED, *_graphs(spec), *_weights(*checkpoints_of(spec))
-    return *models, *_tokens(*_texts(spec)), *_vocabulary(spec)
-
-
 STAGES = (
     Stage("artifacts", runs=False),
     Stage(
         "data",
         fields=("tokenizer", "data"),
         costs=("tokenizer.kind", "data.source", *TARGET),
-        writes=lambda spec: (*_vocabulary(spec), *_tokens("train", *_texts(spec))),
+        writes=lambda spec: (
+            *vocabulary(spec),
+            *tokens("train", *measured_texts(spec)),
+        ),
         present=_computes,
     ),
     Stage("model", fields=("model", "tokenizer"), present=_computes, runs=False),
@@ -154,8 +111,8 @@ STAGES = (
         "train",
         fields=(*MEMORY, "train"),
         costs=(*MEMORY, "train.tokens"),
-        reads=lambda spec: _tokens("train", "val"),
-        writes=lambda spec: _folder("dense"),
+        reads=lambda spec: tokens("train", "val"),
+        writes=lambda spec: folder("dense"),
         present=_is_new,
     ),
     Stage(
@@ -163,8 +120,8 @@ STAGES = (
         fields=(*MEMORY, *PRUNING),
         costs=("model", "train.hardware", *TARGET, "target.context")
         + ("sparsity.ratio", "sparsity.method"),
-        reads=_read_by_pruning,
-        writes=lambda spec: _folder("sparse"),
+        reads=read_by_pruning,
+        writes=lambda spec: folder("sparse"),
         present=_is_sparse,
         variant=lambda spec: spec.sparsity.method,
     ),
@@ -172,8 +129,8 @@ STAGES = (
         "recover",
         fields=(*MEMORY, "sparsity.recover"),
         costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
-        reads=_read_by_recovery,
-        writes=lambda spec: _folder("recovered"),
+        reads=read_by_recovery,
+        writes=lambda spec: folder("recovered"),
         present=_recovers,
     ),
     Stage("graph", fields=("target.context",), runs=False, part_of="export"),
@@ -182,8 +139,8 @@ STAGES = (
         fields=("quantization",),
         costs=("model", "quantization.weights", "quantization.arithmetic")
         + (*TARGET, *ENGINE),
-        reads=_read_by_export,
-        writes=lambda spec: (*EXPORTED, *_graphs(spec)),
+        reads=read_by_export,
+        writes=lambda spec: (*EXPORTED, *graphs(spec)),
     ),
     Stage("decoder", runs=False),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
@@ -192,7 +149,7 @@ STAGES = (
         "evaluate",
         fields=("data.out_of_sample", "gates"),
         costs=("model", "tokenizer.kind", "target.context", *TARGET),
-        reads=_read_by_evaluation,
+        reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_new,
     ),
@@ -204,7 +161,7 @@ STAGES = (
         fields=("tokenizer", "serve"),
         costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
         + (*TARGET, "target.context", "target.batch"),
-        reads=lambda spec: (*EXPORTED, *_vocabulary(spec)),
+        reads=lambda spec: (*EXPORTED, *vocabulary(spec)),
         serves=True,
     ),
 )
@@ -218,19 +175,3 @@ def stages_of(spec: Spec) -> list[Stage]:
 def makers_of(spec: Spec) -> dict[str, str]:
     """Name the script that makes each file under artifacts/."""
     return {file: s.script for s in stages_of(spec) for file in s.writes(spec)}
-
-
-def select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:
-    """Copy the named parts of a spec, and its name, and nothing else of it."""
-    chosen = SimpleNamespace(name=spec.name)
-    for path in paths:
-        source: object = spec
-        view = chosen
-        *sections, leaf = path.split(".")
-        for section in sections:
-            source = getattr(source, section)
-            if not hasattr(view, section):
-                setattr(view, section, SimpleNamespace())
-            view = getattr(view, section)
-        setattr(view, leaf, getattr(source, leaf))
-    return chosen
