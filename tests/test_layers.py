@@ -36,8 +36,9 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "defaults": {"errors", "catalogue", "spec"},
         "rules": {"errors", "text", "catalogue", "check", "defaults"},
         "load": {"errors", "text", "check", "spec", "defaults", "rules"},
-        "listing": {"text", "catalogue", "check"},
-        "reference": {"text", "catalogue", "check"},
+        "described": {"text", "catalogue", "check"},
+        "listing": {"text", "catalogue", "described"},
+        "reference": {"text", "catalogue", "check", "described"},
         "__init__": {"errors", "catalogue", "spec", "load"},
     },
 }
