@@ -15,8 +15,6 @@ from leangen.generator.report.answer import (
     BUG,
     INTERRUPTED,
     IO_ERROR,
-    NO,
-    REFUSED,
     TERMINATED,
     WRONG,
     Answer,
@@ -115,49 +113,31 @@ def build(
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
-    from leangen.generator.disk import show
     from leangen.generator.open import open_projects
     from leangen.generator.project import write_project
-    from leangen.generator.report.changes import edited, facts, foreign, written
+    from leangen.generator.report.built import built, refused
 
     projects = open_projects(specs, out, hashes)
-    refused = [finding for project in projects for finding in foreign(project)]
-    text = ""
-    if not force:
-        refused += [finding for project in projects for finding in edited(project)]
-        text = "".join(show(c) for project in projects for c in project.edited)
-    if refused:
-        return Answer(text, list(map(facts, projects)), REFUSED, refused)
-    projects = [write_project(project, force) for project in projects]
-    return Answer("".join(map(written, projects)), list(map(facts, projects)))
+    refusal = refused(projects, force)
+    return refusal or built([write_project(project, force) for project in projects])
 
 
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import facts, foreign, status
+    from leangen.generator.report.built import checked
 
-    projects = open_projects(specs, out)
-    differs = any(project.changes or project.foreign for project in projects)
-    text = "".join(map(status, projects))
-    found = [finding for project in projects for finding in foreign(project)]
-    return Answer(text, list(map(facts, projects)), NO if differs else 0, found)
+    return checked(open_projects(specs, out))
 
 
 @app.command()
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
-    from leangen.generator.disk import show
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import facts, figures
+    from leangen.generator.report.built import differing
 
-    text, found = "", []
-    for project in open_projects(specs, out):
-        changes = "".join(map(show, project.changes))
-        text += figures(project) + changes
-        found.append(facts(project) | {"diff": changes})
-    return Answer(text, found)
+    return differing(open_projects(specs, out))
 
 
 @app.command()

@@ -22,7 +22,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "plan": {"stages"},
         "render": {"artifacts", "lock", "stages", "plan"},
         "project": {"disk", "folder", "plan"},
-        "report": {"paths", "plan", "project", "render"},
+        "report": {"disk", "paths", "plan", "project", "render"},
         "run": {"disk", "folder", "paths", "project", "render", "stages"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
