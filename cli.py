@@ -5,18 +5,23 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from leangen.spec import Diagnostic, LeangenError, as_json, render
-
-FORMAT_VERSION = 1  # of the documents that --json prints
-NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
+from leangen.generator.report.answer import (
+    BUG,
+    INTERRUPTED,
+    IO_ERROR,
+    TERMINATED,
+    WRONG,
+    Answer,
+    emit,
+    failure,
+)
+from leangen.spec import LeangenError
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,20 +37,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a verb found out: text for people, facts on each spec for --json.
-
-    A verb of one spec has the same facts as the document's own.
-    """
-
-    text: str = ""
-    specs: Sequence[dict[str, Any]] = field(default_factory=list)
-    exit_code: int = 0
-    diagnostics: Sequence[Diagnostic] = ()
-    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @app.callback()
@@ -95,31 +86,13 @@ def plan(
     json: Json = False,
 ) -> Answer:
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
-    from leangen.generator.plan import plan as planned_of
-    from leangen.generator.plan.suggest import suggestions
-    from leangen.generator.plan.table import table
-    from leangen.generator.report.as_json import facts
-    from leangen.generator.report.fit_table import fit_table
-    from leangen.generator.report.markdown import markdown as as_markdown
     from leangen.generator.report.measured import read_measured
-    from leangen.generator.report.over_budget import LISTED, excesses, remedy_of
-    from leangen.generator.report.terminal import text as as_text
+    from leangen.generator.report.planned import answer
     from leangen.spec import load
 
     loaded = load(spec)
-    planned = planned_of(loaded)
     peaks = read_measured(out / loaded.name) if measured else {}
-    found = [] if planned.fits else suggestions(loaded, planned)
-    described = facts(planned, found, peaks)
-    if fit:
-        rows = table(loaded)
-        text = fit_table(planned, rows, markdown)
-        described["fit"] = list(map(vars, rows))
-    else:
-        text = (as_markdown if markdown else as_text)(planned, found, peaks)
-    listed = found and not (fit or json)
-    wrong = excesses(loaded, planned, LISTED if listed else remedy_of(found))
-    return Answer(text, [described], WRONG if wrong else 0, wrong, document=described)
+    return answer(loaded, peaks, fit=fit, markdown=markdown, json=json)
 
 
 @app.command()
@@ -140,49 +113,31 @@ def build(
     json: Json = False,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
-    from leangen.generator.disk import show
     from leangen.generator.open import open_projects
     from leangen.generator.project import write_project
-    from leangen.generator.report.changes import edited, facts, foreign, written
+    from leangen.generator.report.built import built, refused
 
     projects = open_projects(specs, out, hashes)
-    refused = [finding for project in projects for finding in foreign(project)]
-    text = ""
-    if not force:
-        refused += [finding for project in projects for finding in edited(project)]
-        text = "".join(show(c) for project in projects for c in project.edited)
-    if refused:
-        return Answer(text, list(map(facts, projects)), REFUSED, refused)
-    projects = [write_project(project, force) for project in projects]
-    return Answer("".join(map(written, projects)), list(map(facts, projects)))
+    refusal = refused(projects, force)
+    return refusal or built([write_project(project, force) for project in projects])
 
 
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import facts, foreign, status
+    from leangen.generator.report.built import checked
 
-    projects = open_projects(specs, out)
-    differs = any(project.changes or project.foreign for project in projects)
-    text = "".join(map(status, projects))
-    found = [finding for project in projects for finding in foreign(project)]
-    return Answer(text, list(map(facts, projects)), NO if differs else 0, found)
+    return checked(open_projects(specs, out))
 
 
 @app.command()
 def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
-    from leangen.generator.disk import show
     from leangen.generator.open import open_projects
-    from leangen.generator.report.changes import facts, figures
+    from leangen.generator.report.built import differing
 
-    text, found = "", []
-    for project in open_projects(specs, out):
-        changes = "".join(map(show, project.changes))
-        text += figures(project) + changes
-        found.append(facts(project) | {"diff": changes})
-    return Answer(text, found)
+    return differing(open_projects(specs, out))
 
 
 @app.command()
@@ -203,25 +158,15 @@ def run(
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
     from leangen.generator.open import open_projects
-    from leangen.generator.run import run as runs
+    from leangen.generator.run.outcome import facts, told
+    from leangen.generator.run.run import prepare, preview, run_all
 
-    prepared = [
-        (project, runs.prepare(project, first, last))
-        for project in open_projects(specs, out)
-    ]
+    batches = prepare(open_projects(specs, out), first, last)
     if dry_run:
-        previews = [(p, runs.preview(p, jobs, first)) for p, jobs in prepared]
-        text = "".join(runs.told(p, ended) for p, ended in previews)
-        return Answer(text, [runs.facts(p, ended) for p, ended in previews])
-    for _, jobs in prepared:
-        runs.refuse_missing_packages(jobs, first)
-    found = []
-    for project, jobs in prepared:
-        ended = runs.run_jobs(project, jobs, first, stdout=2 if json else None)
-        found.append(runs.facts(project, ended))
-        if ended and ended[-1].exit_code:
-            return Answer("", found, ended[-1].exit_code)
-    return Answer("", found)
+        found = list(map(preview, batches))
+        return Answer("".join(map(told, found)), list(map(facts, found)))
+    found = run_all(batches, stdout=2 if json else None)
+    return Answer("", list(map(facts, found)), found[-1].exit_code)
 
 
 @app.command()
@@ -258,50 +203,20 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         answer = result if isinstance(result, Answer) else Answer(exit_code=result or 0)
     except LeangenError as error:
         answer = Answer(exit_code=error.exit_code, diagnostics=error.diagnostics)
     except UsageError as error:
-        answer = _failure("usage", error.format_message(), WRONG)
+        answer = failure("usage", error.format_message(), WRONG)
     except (KeyboardInterrupt, typer.Abort):
-        answer = _failure("interrupted", "interrupted", INTERRUPTED)
+        answer = failure("interrupted", "interrupted", INTERRUPTED)
     except OSError as error:
-        answer = _failure("io", str(error), IO_ERROR)
+        answer = failure("io", str(error), IO_ERROR)
     except Exception:  # noqa: BLE001 - the last resort
         sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
-        answer = _failure("bug", "a bug of leangen: please report the lines above", BUG)
-    _emit(answer, as_document="--json" in sys.argv)
+        answer = failure("bug", "a bug of leangen: please report the lines above", BUG)
+    exit_code = emit(answer, as_document="--json" in sys.argv)
     gc.freeze()  # the process ends: nothing is worth a last search for garbage
-    sys.exit(answer.exit_code)
-
-
-def _failure(code: str, message: str, exit_code: int) -> Answer:
-    return Answer(exit_code=exit_code, diagnostics=[Diagnostic(code, message)])
-
-
-def _emit(answer: Answer, as_document: bool) -> None:
-    """Print the answer; a reader that has gone, such as head, is no error."""
-    document = {
-        "format_version": FORMAT_VERSION,
-        "exit_code": answer.exit_code,
-        "diagnostics": list(map(as_json, answer.diagnostics)),
-        "specs": list(answer.specs),
-        **answer.document,
-    }
-    try:
-        text = f"{json.dumps(document, indent=2)}\n" if as_document else answer.text
-        print(text, end="", flush=True)
-    except BrokenPipeError:
-        _close_stdout()
-    except OSError as error:
-        _close_stdout()
-        print(f"error: standard output: {error}", file=sys.stderr)
-        sys.exit(IO_ERROR)
-    if not as_document:
-        for diagnostic in answer.diagnostics:
-            print(render(diagnostic), file=sys.stderr)
-
-
-def _close_stdout() -> None:
-    """Let what Python still holds for standard output go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(exit_code)

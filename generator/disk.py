@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leangen.generator import lock
-from leangen.generator.folder import refuse_links
+from leangen.generator.folder import require_folders
 from leangen.spec import LeangenError
 
 MISSING, OUTDATED, OBSOLETE, EDITED = "missing", "outdated", "obsolete", "edited"
@@ -30,7 +30,7 @@ class Change:
 
 def compare(folder: Path, files: Mapping[str, str]) -> list[Change]:
     """List how the folder differs from the files that should be in it."""
-    refuse_links(folder)
+    require_folders(folder)
     locked = lock.parse_lock(_read(folder / lock.NAME) or "")
     changes = []
     for name in sorted(files.keys() | locked.keys()):

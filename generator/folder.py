@@ -23,7 +23,7 @@ def alone(folder: Path) -> Iterator[int]:
 
     A process that inherits the descriptor holds the folder, too, until it ends.
     """
-    refuse_links(folder)
+    require_folders(folder)
     (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     lock = os.open(folder / ARTIFACTS / LOCK, flags, 0o666)
@@ -62,16 +62,22 @@ def _acquire(lock: int, folder: Path) -> None:
         time.sleep(PATIENCE / 60)
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise LeangenError where writes to the folder would land somewhere else."""
+def require_folders(folder: Path) -> None:
+    """Raise LeangenError where the folder, or its artifacts/, is a link or a file."""
     for place in (folder, folder / ARTIFACTS):
         if place.is_symlink():
             raise _link(place, "or choose another --out")
+        if place.exists() and not place.is_dir():
+            raise LeangenError.of(
+                f"{place} is no folder: leangen writes into one of that name",
+                remedy="move it away, or choose another --out",
+                code="no-folder",
+            )
 
 
 def refuse_links_inside(folder: Path) -> None:
     """Raise LeangenError where a script would write through a link in artifacts/."""
-    refuse_links(folder)
+    require_folders(folder)
     for root, folders, files in os.walk(folder / ARTIFACTS):
         for name in sorted((*folders, *files)):
             if os.path.islink(os.path.join(root, name)):

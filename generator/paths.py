@@ -9,7 +9,12 @@ from pathlib import Path
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at
 from leangen.spec.spec import Model
 
-FIELDS = ("path", "calibration", "test", "out_of_sample")  # of data: what scripts look for
+FIELDS = (
+    "path",
+    "calibration",
+    "test",
+    "out_of_sample",
+)  # of data: what scripts look for
 
 
 def as_scripts_look(spec: Spec, file: Path, out: Path) -> Spec:

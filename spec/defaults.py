@@ -51,9 +51,7 @@ def given_in(written: Values, folder: Path) -> Given | None:
     return read_given(folder / checkpoint)
 
 
-def with_model(
-    filled: Values, written: Values, given: Given | None
-) -> dict[str, Any]:
+def with_model(filled: Values, written: Values, given: Given | None) -> dict[str, Any]:
     """Complete a model that is named by its preset, or by its checkpoint's config.json.
 
     Raises LeangenError where that cannot be planned.

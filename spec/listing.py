@@ -1,15 +1,13 @@
 """What a spec may hold and name, for `leangen list`: as text, and as rows for --json."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import CUSTOM, Hardware, machines
 from leangen.spec.catalogue.models import presets
-from leangen.spec.check.schema import Schema, properties, schema, types
-from leangen.spec.check.wording import either, expected
-from leangen.spec.text.document import FieldPath, dotted
+from leangen.spec.described import Field, bits, described, saving
 from leangen.spec.text.scalars import write_quantity
 
 Row = Mapping[str, Any]
@@ -85,45 +83,25 @@ def _engines() -> tuple[str, list[Row]]:
 
 
 def _engine_cells(row: Engine) -> list[str]:
-    saving = (f"{name} at {_bits(bits)} bits" for name, bits in row.patterns.items())
-    named = [row.engine, row.device, _bits(row.weights), _bits(row.kv_cache)]
-    return [*named, ", ".join(saving) or "none"]
-
-
-def _bits(bits: Sequence[int]) -> str:
-    return either([str(each) for each in bits])
+    named = [row.engine, row.device, bits(row.weights), bits(row.kv_cache)]
+    return [*named, saving(row)]
 
 
 def _fields() -> tuple[str, list[Row]]:
-    rows = list(_field_rows(schema(), ()))
-    return "\n".join(map(_paragraph, rows)), rows
+    found = list(described())
+    return "\n".join(map(_paragraph, found)), list(map(vars, found))
 
 
-def _field_rows(section: Schema, path: FieldPath) -> Iterator[Row]:
-    """Describe every field below a section, in the order of the schema."""
-    for name, field in properties(section).items():
-        yield {
-            "path": dotted((*path, name)),
-            "section": types(field) == ("object",),
-            "required": name in section.get("required", ()),
-            "allowed": expected(field),
-            "default": field.get("default"),
-            "description": field["description"],
-        }
-        yield from _field_rows(field, (*path, name))
-
-
-def _paragraph(row: Row) -> str:
+def _paragraph(field: Field) -> str:
     """Write a field: what it takes, its default, what it is."""
-    default = "" if row["section"] else _default(row)
-    facts = "a section" if row["section"] else row["allowed"]
-    about = fill(row["description"], WIDTH, initial_indent=" ", subsequent_indent=" ")
-    need = "; required" if row["required"] else default
-    return f"{row['path']}: {facts}{need}\n{about}\n"
+    default = "" if field.section else _default(field.default)
+    facts = "a section" if field.section else field.allowed
+    about = fill(field.description, WIDTH, initial_indent=" ", subsequent_indent=" ")
+    need = "; required" if field.required else default
+    return f"{field.path}: {facts}{need}\n{about}\n"
 
 
-def _default(row: Row) -> str:
-    value = row["default"]
+def _default(value: object) -> str:
     if value is None:
         return ""
     return f"; {str(value).lower() if isinstance(value, bool) else value} by default"

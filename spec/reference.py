@@ -1,14 +1,13 @@
 """docs/spec.md from schema.json: `python -m leangen.spec.reference > docs/spec.md`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import Hardware, machines
 from leangen.spec.catalogue.models import presets
-from leangen.spec.check.schema import Schema, properties, schema, types
-from leangen.spec.check.wording import either, expected
-from leangen.spec.text.document import FieldPath, dotted
+from leangen.spec.check.schema import schema
+from leangen.spec.described import Field, bits, described, saving
 from leangen.spec.text.scalars import write_quantity
 
 INTRODUCTION = """\
@@ -34,36 +33,32 @@ is not expanded.
 """
 
 
-def markdown(spec: Schema) -> str:
-    """Write the reference of a schema: a table a section, then the catalogues."""
-    tables = "\n".join(_sections(spec, ()))
-    introduction = INTRODUCTION.format(description=spec["description"])
-    catalogues = "\n".join(
-        [_hardware(list(machines().values())), _models(), _engines()]
-    )
+def markdown() -> str:
+    """Write the reference: a table a section, then the catalogues."""
+    introduction = INTRODUCTION.format(description=schema()["description"])
+    tables = "\n".join(_sections(list(described())))
+    catalogues = f"{_hardware()}\n{_models()}\n{_engines()}"
     return f"{introduction}\n{tables}\n{catalogues}"
 
 
-def _sections(section: Schema, path: FieldPath) -> Iterator[str]:
-    """Write the table of a section, then those of the sections inside."""
-    title = f"`{dotted(path)}`" if path else "The whole"
-    about = f"{section['description']}\n\n" if path else ""
-    rows = (
-        _row(name, field, name in section.get("required", ()))
-        for name, field in properties(section).items()
-    )
+def _sections(fields: Sequence[Field]) -> Iterator[str]:
+    """Write the table of the whole, then one a section."""
+    yield _section("The whole", "", [each for each in fields if not each.parent])
+    for section in fields:
+        if section.section:
+            inside = [each for each in fields if each.parent == section.path]
+            yield _section(f"`{section.path}`", f"{section.description}\n\n", inside)
+
+
+def _section(title: str, about: str, fields: Sequence[Field]) -> str:
     head = "| field | allowed | default | what it is |\n|---|---|---|---|\n"
-    yield f"## {title}\n\n{about}{head}{''.join(rows)}"
-    for name, field in properties(section).items():
-        if types(field) == ("object",):
-            yield from _sections(field, (*path, name))
+    return f"## {title}\n\n{about}{head}{''.join(map(_row, fields))}"
 
 
-def _row(name: str, field: Schema, required: bool) -> str:
-    section = types(field) == ("object",)
-    allowed = "a section" if section else _allowed(field)
-    default = "required" if required else _default(field)
-    return _line(f"`{name}`", allowed, default, field["description"])
+def _row(field: Field) -> str:
+    allowed = "a section" if field.section else _allowed(field)
+    default = "required" if field.required else _default(field.default)
+    return _line(f"`{field.name}`", allowed, default, field.description)
 
 
 def _line(*cells: str) -> str:
@@ -72,23 +67,21 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(plain)} |\n"
 
 
-def _allowed(field: Schema) -> str:
+def _allowed(field: Field) -> str:
     """Say what a field takes; the catalogue has a table of its own."""
-    if "x-catalogue" in field:
-        table = field["x-catalogue"]
-        return f"a name in the table of [{table}](#{table})"
-    return expected(field)
+    if field.catalogue:
+        return f"a name in the table of [{field.catalogue}](#{field.catalogue})"
+    return field.allowed
 
 
-def _default(field: Schema) -> str:
+def _default(value: object) -> str:
     """Write a default as YAML has it; sections have none of their own."""
-    default = field.get("default")
-    if default is None or default == {}:
+    if value is None or value == {}:
         return ""
-    return f"`{json.dumps(default)}`".replace('"', "")
+    return f"`{json.dumps(value)}`".replace('"', "")
 
 
-def _hardware(rows: list[Hardware]) -> str:
+def _hardware() -> str:
     """Write the catalogue of hardware."""
     head = (
         "## hardware\n\n"
@@ -98,7 +91,7 @@ def _hardware(rows: list[Hardware]) -> str:
         "| float16 TFLOPS | int8 TOPS | fp8 TFLOPS | 2:4 | compute capability | source |\n"
         f"|{'---|' * 13}\n"
     )
-    return head + "".join(map(_hardware_row, rows))
+    return head + "".join(map(_hardware_row, machines().values()))
 
 
 def _hardware_row(row: Hardware) -> str:
@@ -145,18 +138,15 @@ def _engines() -> str:
 
 
 def _engine_row(row: Engine) -> str:
-    patterns = [
-        f"{p} at {either(list(map(str, b)))} bits" for p, b in row.patterns.items()
-    ]
     return _line(
         f"`{row.engine}`",
         row.device,
-        either(list(map(str, row.weights))),
-        either(list(map(str, row.kv_cache))),
-        ", ".join(patterns) or "none",
+        bits(row.weights),
+        bits(row.kv_cache),
+        saving(row),
         row.source,
     )
 
 
 if __name__ == "__main__":
-    print(markdown(schema()), end="")
+    print(markdown(), end="")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -270,6 +271,27 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     assert "generated" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["check", "build", "diff", "run"])
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_artifacts_that_are_no_folder_are_one_line_and_stay(
+    verb: str, kind: str, project: Path, leangen: Leangen
+) -> None:
+    artifacts = folder(project) / "artifacts"
+    shutil.rmtree(artifacts)
+    if kind == "file":
+        artifacts.write_text("mine")
+    else:
+        artifacts.symlink_to("nowhere")
+    replace(project / "spec.yaml", "weights: 4", "weights: 8")
+    before = snapshot(project)
+    done = leangen(verb, "spec.yaml", cwd=project)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: generated/my-model/artifacts is ")
+    assert done.stderr.count("\n") == 1
+    assert snapshot(project) == before
+
+
 def test_a_full_disk_changes_nothing(project: Path, leangen: Leangen) -> None:
     replace(project / "spec.yaml", "weights: 4", "weights: 8")
     replace(project / "spec.yaml", "tokens: 1M", "tokens: 2M")
@@ -386,3 +408,22 @@ main()
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "error: interrupted\n"
+
+
+def test_an_interrupt_of_a_verb_is_one_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "spec.yaml"
+    os.mkfifo(pipe)
+    # What runs in the background of a shell ignores interrupts until told otherwise.
+    code = "import signal as s; s.signal(s.SIGINT, s.default_int_handler);"
+    code += "from leangen.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "plan", "spec.yaml"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with pipe.open("w"):  # from here on it reads
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == ("", "error: interrupted\n")
+    assert process.returncode == 130

@@ -20,9 +20,10 @@ class Decoder:
 
     def __init__(self, graph: str, given: Mapping[str, np.ndarray] = {}) -> None:
         options = ort.SessionOptions()
-        self.given = dict(given)  # which the session does not copy
-        for name, weight in given.items():
-            options.add_initializer(name, ort.OrtValue.ortvalue_from_numpy(weight))
+        value = ort.OrtValue.ortvalue_from_numpy
+        self.given = {name: value(weight) for name, weight in given.items()}
+        for name, weight in self.given.items():  # which the session does not copy
+            options.add_initializer(name, weight)
         require("onnx/model.onnx.data")
         with reading(f"onnx/{graph}") as file:
             providers = ["CPUExecutionProvider"]

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from architecture import (
     HEAD_DIM,
+    HIDDEN_SIZE,
     NUM_ATTENTION_HEADS,
     NUM_HIDDEN_LAYERS,
     NUM_KEY_VALUE_HEADS,
@@ -173,6 +174,7 @@ def add_and_norm(graph: Graph, x: str, branch: str, name: str) -> tuple[str, str
 
 def close(graph: Graph) -> onnx.ModelProto:
     """Declare the inputs and outputs; keys and values are (1, K, capacity, D)."""
+    width = VOCAB_SIZE if graph.weights else HIDDEN_SIZE  # the head is given, too
     cache = (TensorProto.FLOAT, [1, NUM_KEY_VALUE_HEADS, "capacity", HEAD_DIM])
     layers = range(NUM_HIDDEN_LAYERS)
     slots = [f"{i}.{kind}" for i in layers for kind in ("key", "value")]
@@ -184,7 +186,7 @@ def close(graph: Graph) -> onnx.ModelProto:
         **{f"past_key_values.{slot}": cache for slot in slots},
     }
     outputs = {
-        "logits": (TensorProto.FLOAT, [1, "positions", VOCAB_SIZE]),
+        "logits": (TensorProto.FLOAT, [1, "positions", width]),
         **{f"present.{slot}": cache for slot in slots},
     }
     body = helper.make_graph(

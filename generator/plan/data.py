@@ -5,8 +5,16 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan
 from leangen.generator.plan.parameters import Counts
 from leangen.spec import Spec
 
-RUNTIME = {"bytes": 40 * MIB, "bpe": 330 * MIB, "checkpoint": 150 * MIB}  # a BPE counts the library's words
-DOCSTRINGS_RUNTIME = {"bytes": 50 * MIB, "bpe": 72 * MIB, "checkpoint": 160 * MIB}  # parsed; few words
+RUNTIME = {
+    "bytes": 40 * MIB,
+    "bpe": 330 * MIB,
+    "checkpoint": 150 * MIB,
+}  # a BPE counts the library's words
+DOCSTRINGS_RUNTIME = {
+    "bytes": 50 * MIB,
+    "bpe": 72 * MIB,
+    "checkpoint": 160 * MIB,
+}  # parsed; few words
 
 
 def plan_data(spec: Spec, counts: Counts) -> StagePlan:

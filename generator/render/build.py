@@ -4,6 +4,12 @@ import json
 from types import SimpleNamespace
 
 from leangen.generator import lock
+from leangen.generator.artifacts import (
+    calibration_of,
+    checkpoints_of,
+    measured_texts,
+    splits_of,
+)
 from leangen.generator.plan import Plan
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.render import plan_json
@@ -16,15 +22,7 @@ from leangen.generator.render.requirements import (
     requirement_files,
 )
 from leangen.generator.render.script import below_docstring, render
-from leangen.generator.stages import (
-    calibration_of,
-    checkpoints_of,
-    makers_of,
-    select,
-    splits_of,
-    stages_of,
-    texts_of,
-)
+from leangen.generator.stages import makers_of, stages_of
 from leangen.spec import Spec
 
 GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
@@ -52,7 +50,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "dense": "the checkpoint" if given else "artifacts/dense/",
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
-        "texts": texts_of(spec),
+        "texts": measured_texts(spec),
         "calibration": calibration_of(spec),
         "sequence_length": sequence_length(spec),
     }
@@ -63,7 +61,7 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     folder = _folder(spec)
     codes = {}
     for stage in stages_of(spec):
-        view = vars(select(spec, stage.fields)) | {"folder": folder}
+        view = vars(_select(spec, stage.fields)) | {"folder": folder}
         if stage.name in planned.stages or stage.part_of:
             decided = planned.stages[stage.part_of or stage.name].constants
             view["plan"] = SimpleNamespace(**decided)
@@ -77,3 +75,19 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
             files[stage.script] = below_docstring(codes[stage.script], header)
             files |= requirement_files(stage.name, needed, on_cpu)
     return files
+
+
+def _select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:
+    """Copy the named parts of a spec, and its name, and nothing else of it."""
+    chosen = SimpleNamespace(name=spec.name)
+    for path in paths:
+        source: object = spec
+        view = chosen
+        *sections, leaf = path.split(".")
+        for section in sections:
+            source = getattr(source, section)
+            if not hasattr(view, section):
+                setattr(view, section, SimpleNamespace())
+            view = getattr(view, section)
+        setattr(view, leaf, getattr(source, leaf))
+    return chosen

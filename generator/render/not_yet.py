@@ -40,7 +40,11 @@ def _model(model: Model) -> Iterator[tuple[str, str, str]]:
         what = f"rotary scaling of type {model.rope_scaling.rope_type}"
         yield named, what, "a model with rope_type llama3 or default"
     if model.num_experts and model.num_sparse_layers < model.num_hidden_layers:
-        yield named, "a model with both dense and sparse layers", "one with experts in all"
+        yield (
+            named,
+            "a model with both dense and sparse layers",
+            "one with experts in all",
+        )
     if model.head_dim % HEAD_UNIT:
         what = f"attention heads {model.head_dim} wide"
         yield named, what, f"a model with heads that are a multiple of {HEAD_UNIT} wide"

@@ -3,14 +3,15 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
+from leangen.generator.run.outcome import Ended, Outcome
 from leangen.generator.run.record import (
     adopt,
     begin,
@@ -24,38 +25,24 @@ from leangen.spec import LeangenError
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What became of a stage (done, skipped, failed or would run), and why it ran."""
+class Batch:
+    """The jobs to run in a project's folder; always: a stage that runs, done or not."""
 
-    stage: str
-    outcome: str
-    reason: str = ""
-    exit_code: int = 0
-
-
-def told(project: Project, ended: list[Ended]) -> str:
-    """Write a line a stage: what became of it, and why."""
-    lines = (
-        f"{project.spec.name}: {found.stage}: {found.outcome}"
-        f"{f': {found.reason}' if found.reason else ''}\n"
-        for found in ended
-    )
-    return "".join(lines)
+    project: Project
+    jobs: Sequence[Job]
+    always: str | None
 
 
-def facts(project: Project, ended: list[Ended]) -> dict[str, Any]:
-    """Describe for --json what became of each stage, and why it ran."""
-    return {
-        "name": project.spec.name,
-        "stages": {found.stage: found.outcome for found in ended},
-        "reasons": {found.stage: found.reason for found in ended if found.reason},
-    }
-
-
-def prepare(project: Project, first: str | None, last: str | None) -> list[Job]:
-    """List the jobs from one stage until another, in a folder that is sound."""
-    _refuse_unsound(project)
-    return choose(jobs_of(project.spec, project.folder), first, last)
+def prepare(
+    projects: Iterable[Project], first: str | None, last: str | None
+) -> list[Batch]:
+    """List the jobs from one stage until another, in folders that are sound."""
+    batches = []
+    for project in projects:
+        _refuse_unsound(project)
+        jobs = choose(jobs_of(project.spec, project.folder), first, last)
+        batches.append(Batch(project, jobs, always=first))
+    return batches
 
 
 def _refuse_unsound(project: Project) -> None:
@@ -78,12 +65,12 @@ def _refuse_unsound(project: Project) -> None:
         )
 
 
-def refuse_missing_packages(jobs: list[Job], always: str | None) -> None:
+def _refuse_missing_packages(batch: Batch) -> None:
     """Stop before the first stage where a later one that is to run could not start."""
     needs = {}
-    for job in jobs:
+    for job in batch.jobs:
         names = [name for name in needs_of(job) if find_spec(name) is None]
-        if names and _reason(job, always):
+        if names and _reason(batch, job):
             needs[job] = names
     missing = sorted({name for names in needs.values() for name in names})
     if missing:
@@ -100,55 +87,85 @@ def refuse_missing_packages(jobs: list[Job], always: str | None) -> None:
         )
 
 
-def _reason(job: Job, always: str | None) -> str:
+def _reason(batch: Batch, job: Job) -> str:
     """Say why a stage is to run, '' where there is no need."""
     if job.stage.serves:
         return "until it is stopped"
-    return "asked for by --from" if job.stage.name == always else stale(job)
+    return "asked for by --from" if job.stage.name == batch.always else stale(job)
 
 
-def preview(project: Project, jobs: list[Job], always: str | None) -> list[Ended]:
+def preview(batch: Batch) -> Outcome:
     """Tell what would run, and why; nothing is started, nor written.
 
     What a stage will have written is not known before it ran: whoever reads it may run.
     """
     made: dict[object, str] = {}  # files, and the stage that would write them anew
     found = []
-    for job in jobs:
+    for job in batch.jobs:
         stage = job.stage.name
-        outcome, reason = "would run", _reason(job, always)
+        outcome, reason = "would run", _reason(batch, job)
         anew = next((made[file] for file in job.inputs if file in made), "")
         if not reason and anew:
             outcome, reason = "may run", f"where {anew} changes what it reads"
         if reason:
             made |= dict.fromkeys(job.outputs, stage)
         found.append(Ended(stage, outcome if reason else "would be skipped", reason))
-    return found
+    return Outcome(batch.project.spec.name, found)
 
 
-def run_jobs(
-    project: Project, jobs: list[Job], always: str | None, stdout: int | None
-) -> list[Ended]:
-    """Run the jobs that changed, and the one named `always`, up to the first failure."""
+def run_all(batches: Sequence[Batch], stdout: int | None) -> list[Outcome]:
+    """Run what changed in each folder, up to the first failure."""
+    for batch in batches:
+        _refuse_missing_packages(batch)
+    outcomes = []
+    for batch in batches:
+        outcomes.append(_run(batch, stdout))
+        if outcomes[-1].exit_code:
+            break
+    return outcomes
+
+
+def _run(batch: Batch, stdout: int | None) -> Outcome:
+    """Run the jobs that changed, alone in the folder, up to the first failure."""
     ended: list[Ended] = []
-    with alone(project.folder) as lock:
-        _refuse_unsound(again(project))  # nobody can build from here on
-        for job in jobs:
+    with alone(batch.project.folder) as lock:
+        _refuse_unsound(again(batch.project))  # nobody can build from here on
+        for job in batch.jobs:
             adopt(job)
-        for job in jobs:
-            stage, reason = job.stage.name, _reason(job, always)
-            if not reason:
-                _say(project, stage, "nothing changed, skipped")
-                ended.append(Ended(stage, "skipped"))
-                continue
-            _say(project, stage, f"{job.folder / job.stage.script} ({reason})")
-            code = execute(job, stdout, lock)
-            if code:
-                _say(project, stage, _failure(code))
-                shown = 128 - code if code < 0 else code  # as a shell has it
-                return [*ended, Ended(stage, "failed", reason, shown)]
-            ended.append(Ended(stage, "done", reason))
-    return ended
+        for job in batch.jobs:
+            ended.append(_run_stage(batch, job, stdout, lock=lock))
+            if ended[-1].exit_code:
+                break
+    return Outcome(batch.project.spec.name, ended)
+
+
+def _run_stage(batch: Batch, job: Job, stdout: int | None, *, lock: int) -> Ended:
+    """Run a stage where there is a reason, and say what becomes of it."""
+    name, stage, reason = batch.project.spec.name, job.stage.name, _reason(batch, job)
+    if not reason:
+        _say(name, stage, "nothing changed, skipped")
+        return Ended(stage, "skipped")
+    _say(name, stage, f"{job.folder / job.stage.script} ({reason})")
+    try:
+        code = execute(job, stdout, lock)
+    except KeyboardInterrupt:
+        raise _interrupted(name, job) from None
+    if code:
+        _say(name, stage, _failure(code))
+        shown = 128 - code if code < 0 else code  # as a shell has it
+        return Ended(stage, "failed", reason, shown)
+    return Ended(stage, "done", reason)
+
+
+def _interrupted(name: str, job: Job) -> LeangenError:
+    """Say what Ctrl-C ended; a server has nothing to go on with."""
+    remedy = "" if job.stage.serves else "the next leangen run goes on from there"
+    return LeangenError.of(
+        f"{name}: {job.stage.name} was interrupted",
+        remedy=remedy,
+        code="interrupted",
+        exit_code=130,
+    )
 
 
 def _failure(code: int) -> str:
@@ -157,8 +174,8 @@ def _failure(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def _say(project: Project, stage: str, text: str) -> None:
-    print(f"{project.spec.name}: {stage}: {text}", file=sys.stderr, flush=True)
+def _say(name: str, stage: str, text: str) -> None:
+    print(f"{name}: {stage}: {text}", file=sys.stderr, flush=True)
 
 
 def execute(job: Job, stdout: int | None, lock: int) -> int:

@@ -59,7 +59,9 @@ def _scaling_of(place: Config) -> RopeScaling | None:
         factor=number(place, "factor", 0),
         low_freq_factor=low,
         high_freq_factor=high,
-        original_max_position_embeddings=size(place, "original_max_position_embeddings"),
+        original_max_position_embeddings=size(
+            place, "original_max_position_embeddings"
+        ),
     )
 
 

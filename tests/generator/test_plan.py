@@ -412,6 +412,23 @@ def test_the_share_of_zeros_is_placed(ratio: float, word: str) -> None:
     assert any(word in warning and "arXiv" in warning for warning in found)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "wanda"])
+@pytest.mark.parametrize("ratio", [0.5, 0.7])
+def test_published_figures_are_of_the_method_of_the_spec(
+    method: str, ratio: float
+) -> None:
+    figures = {"magnitude": ("14.89", "48,419"), "wanda": ("6.42", "85.77")}
+    sparsity = {"pattern": "unstructured", "ratio": ratio, "method": method}
+    (note,) = (
+        warning
+        for warning in plan(page("llama-3.2-1b", sparsity=sparsity)).warnings
+        if "become zero" in warning
+    )
+    for other, shown in figures.items():
+        assert (shown[ratio == 0.7] in note) == (other == method)
+    assert f"; {method}," in note.lower()
+
+
 def test_the_table_of_fits_agrees_with_the_plan() -> None:
     spec = page("llama-3.2-1b", serve={"engine": "llama.cpp"})
     rows = table(spec)

@@ -247,7 +247,7 @@ def test_a_failing_stage_stops_the_run_with_its_exit_code(
     assert "recover:" not in done.stderr
 
 
-def test_output_is_live_and_an_interrupt_is_quiet(
+def test_output_is_live_and_an_interrupt_is_one_line_of_leangen(
     root: Path, tmp_path: Path, leangen: Leangen
 ) -> None:
     root = shutil.copytree(root, tmp_path / "copy")
@@ -284,6 +284,8 @@ def test_output_is_live_and_an_interrupt_is_quiet(
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors
+    last = "error: tiny: train was interrupted; the next leangen run goes on from there"
+    assert errors.splitlines()[-1] == last
 
 
 def test_a_terminated_run_takes_its_stage_with_it(root: Path) -> None:

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
 
 def test_the_page_is_what_the_schema_says() -> None:
     remedy = "run: python -m leangen.spec.reference > docs/spec.md"
-    assert PAGE.read_text(encoding="utf-8") == markdown(schema()), remedy
+    assert PAGE.read_text(encoding="utf-8") == markdown(), remedy
 
 
 def test_the_schema_is_a_schema() -> None:

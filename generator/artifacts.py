@@ -1,0 +1,78 @@
+"""What lies under artifacts/, by the spec: the files that each stage reads and writes."""
+
+from leangen.spec import Spec
+
+CHECKPOINTS = ("dense", "sparse", "recovered")
+
+
+def is_new(spec: Spec) -> bool:
+    """Whether weights are trained from scratch."""
+    return not spec.model.pretrained
+
+
+def is_sparse(spec: Spec) -> bool:
+    """Whether weights become zero."""
+    return spec.sparsity.pattern != "dense"
+
+
+def trains(spec: Spec) -> bool:
+    """Whether anything is trained."""
+    return is_new(spec) or spec.sparsity.recover is not None
+
+
+def calibrates(spec: Spec) -> bool:
+    """Whether pruning looks at activations; magnitudes are the weights' own."""
+    return is_sparse(spec) and spec.sparsity.method != "magnitude"
+
+
+def tokens(*texts: str) -> tuple[str, ...]:
+    """Name the tokens of texts."""
+    return tuple(f"data/{text}.npy" for text in texts)
+
+
+def vocabulary(spec: Spec) -> tuple[str, ...]:
+    """Name the tokenizer's file, where it has one."""
+    return ("tokenizer.json",) if spec.tokenizer.kind != "bytes" else ()
+
+
+def checkpoints_of(spec: Spec) -> tuple[str, ...]:
+    """Name the checkpoints on the way to the exported model, in order."""
+    sparse, recover = is_sparse(spec), spec.sparsity.recover
+    there = {"dense": True, "sparse": sparse, "recovered": recover is not None}
+    return tuple(name for name in CHECKPOINTS if there[name])
+
+
+def calibration_of(spec: Spec) -> str:
+    """Name the text that pruning measures activations on."""
+    return "calibration" if spec.data.calibration else "train"
+
+
+def measured_texts(spec: Spec) -> tuple[str, ...]:
+    """Name the texts that nothing is trained on: the model is measured on them."""
+    home = ("test",) if spec.model.pretrained else ("val", "test")
+    return (*home, "out_of_sample") if spec.data.out_of_sample else home
+
+
+def splits_of(spec: Spec) -> tuple[str, ...]:
+    """Name the texts that data.py writes the tokens of."""
+    found = ["train", "val"] if trains(spec) else []
+    found += [calibration_of(spec)] if calibrates(spec) else []
+    return tuple(dict.fromkeys((*found, *measured_texts(spec))))
+
+
+def read_by_pruning(spec: Spec) -> tuple[str, ...]:
+    """Whoever looks at activations needs text."""
+    return "dense", *(tokens(calibration_of(spec)) if calibrates(spec) else ())
+
+
+def read_by_recovery(spec: Spec) -> tuple[str, ...]:
+    """A teacher is read where something is distilled from it."""
+    recover = spec.sparsity.recover
+    teacher = ("dense",) if recover and recover.distill else ()
+    return "sparse", *teacher, *tokens("train", "val")
+
+
+def read_by_evaluation(spec: Spec) -> tuple[str, ...]:
+    """Every checkpoint on the way is measured, and the export."""
+    models = "onnx", *checkpoints_of(spec)
+    return *models, *tokens(*measured_texts(spec)), *vocabulary(spec)
