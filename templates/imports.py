@@ -6,6 +6,7 @@ A file to read and to check, never to run. Its order is the order in the scripts
 import argparse
 import ast
 import codecs
+import fcntl
 import functools
 import hashlib
 import json
@@ -64,13 +65,14 @@ from artifacts import (
     digest,
     finish,
     is_whole,
+    ledger,
     peak_bytes,
-    read_ledger,
     reading,
     remove,
     require,
     run,
     stop,
+    took,
     write_json,
     writing,
 )

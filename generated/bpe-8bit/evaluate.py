@@ -33,11 +33,12 @@ import numpy as np
 from artifacts import (
     damaged,
     finish,
+    ledger,
     peak_bytes,
-    read_ledger,
     reading,
     run,
     stop,
+    took,
     write_json,
     writing,
 )
@@ -189,7 +190,7 @@ def main() -> None:
         name: measure(name, Decoder(name, "model.safetensors"), texts)
         for name in CHECKPOINTS
     } | {"exported": exported}
-    finish(peak_bytes())
+    peak = peak_bytes()
     report = {
         "name": NAME,
         "context": context,
@@ -198,13 +199,14 @@ def main() -> None:
         "gates": {"perplexity_ratio": gate(models)},
         "samples": samples,
         "machine": machine(),
-        "stages": read_ledger(),
+        "stages": ledger(took(peak)),
     }
     with writing("report.json") as file:
         write_json(file, report)
     with writing("report.md") as file:
         file.write_text(f"{markdown(report)}\n")
-    print(f"\n{markdown(report)}")
+    finish(peak)
+    print(f"\n{markdown(report)}", flush=True)
     if report["gates"]["perplexity_ratio"]["verdict"] == "FAIL":
         stop(in_words(report["gates"]["perplexity_ratio"]))
 

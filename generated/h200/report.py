@@ -19,10 +19,16 @@ def markdown(report: dict) -> str:
     parts.append(in_words(report["gates"]["perplexity_ratio"]))
     parts.append("## Test text, and after each arrow how the exported model goes on")
     for found in report["samples"]:
-        lines = f"{found['prompt']}→{found['text']}".splitlines()
+        lines = visible(f"{found['prompt']}→{found['text']}").splitlines()
         parts.append("\n".join(f"    {line}" for line in lines))
     described = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
     return "\n\n".join([*parts, "## Stages", stages_table(report["stages"]), described])
+
+
+def visible(text: str) -> str:
+    """Spell out what a terminal would obey, such as ESC; lines and tabs stay."""
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def in_words(gate: dict) -> str:
