@@ -59,7 +59,9 @@ def at_work(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a copy of data.py that waits for a line before it works."""
     script = (folder / "data.py").read_text()
     start = "def main() -> None:\n"
-    waiting = script.replace(start, f"{start}    print('up', flush=True)\n    input()\n")
+    waiting = script.replace(
+        start, f"{start}    print('up', flush=True)\n    input()\n"
+    )
     (folder / "slow.py").write_text(waiting)
     process = subprocess.Popen(
         [sys.executable, "slow.py"],
@@ -68,8 +70,10 @@ def at_work(folder: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    (folder / "slow.py").unlink(missing_ok=process.stdout.readline() == "up\n")
     try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        (folder / "slow.py").unlink()  # which leangen did not write
         yield process
     finally:
         process.kill()
