@@ -54,7 +54,7 @@ def _acquire(lock: int, folder: Path) -> None:
             if time.monotonic() > end:
                 holder = os.pread(lock, DIGITS, 0).decode(errors="replace").strip()
                 raise LeangenError.of(
-                    f"another leangen, or a script that it left, is at work in {folder}",
+                    f"another leangen, or a script, is at work in {folder}",
                     remedy=f"wait for process {holder or 'that holds it'}, or stop it",
                     code="busy",
                     exit_code=1,

@@ -6,6 +6,7 @@ A file to read and to check, never to run. Its order is the order in the scripts
 import argparse
 import ast
 import codecs
+import fcntl
 import functools
 import hashlib
 import json
@@ -79,18 +80,20 @@ from artifacts import (
     ARTIFACTS,
     FOLDER,
     SCRIPT,
+    STAGE,
     damaged,
     digest,
     finish,
     is_whole,
+    ledger,
     maker_of,
     peak_bytes,
-    read_ledger,
     reading,
     remove,
     require,
     run,
     stop,
+    took,
     write_json,
     writing,
 )

@@ -92,17 +92,19 @@ def find_text(globs: list[str]) -> list[Path]:
         files_too = f"{pattern}/*" if pattern.endswith("**") else pattern
         paths = start.glob(files_too.strip("/"))  # links to folders are not followed
         files = {path for path in paths if is_text(path, start)}
+        if (start / pattern).is_dir():
+            stop(f"{pattern} is a folder: add /*.txt to it in the spec")
         if not files:
-            stop(f"no file matches {pattern} in {start}: see data in the spec")
+            stop(f"no file with text matches {pattern} in {start}: see the spec")
         found |= files
     return sorted(found)
 
 
 def is_text(file: Path, start: Path) -> bool:
-    """Whether a path is a file, and neither hidden nor in a hidden folder."""
+    """Whether a path is a file with content, neither hidden nor in a hidden folder."""
     names = file.relative_to(start).parts
     hidden = any(name.startswith(".") and name != ".." for name in names)
-    return not hidden and file.is_file()
+    return not hidden and file.is_file() and file.stat().st_size > 0
 
 
 def warn_of_bytes(files: list[Path]) -> None:
@@ -170,6 +172,8 @@ def save(chunks: Iterator[tuple[str, np.ndarray]], folder: Path) -> None:
             file.seek(0)
             np.lib.format.write_array_header_1_0(file, header)
         print(f"{split:13} {count:12,} tokens", flush=True)
+    if counts["train"] < 2:  # a separator alone
+        stop("there is no text to train on: add some to what data names in the spec")
 
 
 def main() -> None:

@@ -36,12 +36,13 @@ from architecture import VOCAB_SIZE, is_pruned, tensor_shapes
 from artifacts import (
     damaged,
     finish,
+    ledger,
     peak_bytes,
-    read_ledger,
     reading,
     require,
     run,
     stop,
+    took,
     write_json,
     writing,
 )
@@ -252,7 +253,7 @@ def main() -> None:
         if name in ("dense", "exported"):
             samples[name] = continuations(model, texts["test"])
         del model
-    finish(peak_bytes())
+    peak = peak_bytes()
     report = {
         "name": NAME,
         "context": context,
@@ -261,13 +262,14 @@ def main() -> None:
         "gates": {"perplexity_ratio": gate(models)},
         "samples": samples,
         "machine": machine(),
-        "stages": read_ledger(),
+        "stages": ledger(took(peak)),
     }
     with writing("report.json") as file:
         write_json(file, report)
     with writing("report.md") as file:
         file.write_text(f"{markdown(report)}\n")
-    print(f"\n{markdown(report)}")
+    finish(peak)
+    print(f"\n{markdown(report)}", flush=True)
     if report["gates"]["perplexity_ratio"]["verdict"] == "FAIL":
         stop(in_words(report["gates"]["perplexity_ratio"]))
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architecture import SEQUENCE_LENGTH, config
-from artifacts import ARTIFACTS, SCRIPT, is_whole, stop, writing
+from artifacts import ARTIFACTS, SCRIPT, STAGE, is_whole, stop, writing
 from checkpoint import fingerprint
 from model import CausalLM
 from tensors import DEVICE, cut, load_tokens
@@ -44,7 +44,6 @@ SEED = 0  # train.seed
 VAL_SEQUENCES = 64
 VALIDATIONS = 20  # in a run
 SHOWN = 500  # updates of the line on screen, and of the log
-STAGE = SCRIPT.removesuffix(".py")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
 

@@ -1,5 +1,6 @@
 """Running the scripts of a spec: in order, and only those whose inputs changed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -186,8 +187,9 @@ def execute(job: Job, stdout: int | None, lock: int) -> int:
     read = read_by(job)  # as it is before the stage reads it
     begin(job, read)
     command = [sys.executable, job.stage.script]
+    held = os.environ | {"LEANGEN_LOCK": "held"}
     with subprocess.Popen(
-        command, cwd=job.folder, stdout=stdout, pass_fds=[lock]
+        command, cwd=job.folder, env=held, stdout=stdout, pass_fds=[lock]
     ) as process:
         sign(lock, process.pid)
         try:

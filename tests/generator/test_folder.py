@@ -164,7 +164,7 @@ def test_a_killed_run_leaves_the_folder_to_its_script(
     try:
         done = leangen("build", "old.yaml", cwd=root)
         assert done.returncode == 1
-        assert "another leangen, or a script that it left, is at work" in done.stderr
+        assert "another leangen, or a script, is at work" in done.stderr
         assert f"wait for process {child}, or stop it" in done.stderr
     finally:
         os.kill(child, 9)

@@ -18,8 +18,8 @@ from leangen.generator.plan.suggest import suggestions
 from leangen.generator.plan.table import table
 from leangen.generator.render.build import build
 from leangen.spec import engines, load, loads, machines, vary
-from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.catalogue.models import presets
+from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.defaults import with_model
 from leangen.spec.spec import Model
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leangen.spec import LeangenError, Spec, load
-from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.catalogue.models import FAMILIES, MODEL_TYPES
+from leangen.spec.catalogue.shape import shape_of
 
 SMALL: dict[str, Any] = {
     "vocab_size": 512,

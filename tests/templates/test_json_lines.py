@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = """\
@@ -35,15 +36,42 @@ def write_lines(root: Path, *lines: str) -> None:
     (root / "corpus" / "a.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
+def tokens_of(root: Path) -> np.ndarray:
+    folder = root / "generated" / "lines" / "artifacts" / "data"
+    splits = [np.load(folder / f"{split}.npy") for split in ("train", "val", "test")]
+    return np.concatenate(splits)
+
+
 def test_the_texts_of_all_lines_become_tokens(tmp_path: Path, leangen: Leangen) -> None:
     texts = [f"number {number}, é\n" * 9 for number in range(200)]
     write_lines(tmp_path, *(json.dumps({"id": 1, "body": text}) for text in texts))
     done = data_of(tmp_path, leangen)
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "generated" / "lines" / "artifacts" / "data"
-    splits = [np.load(folder / f"{split}.npy") for split in ("train", "val", "test")]
-    tokens = np.concatenate(splits)
+    tokens = tokens_of(tmp_path)
     assert sum(tokens < 256) == sum(len(text.encode()) for text in texts)
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_text(
+    tmp_path: Path, leangen: Leangen
+) -> None:
+    texts = [f"number {number}\n" for number in range(40)]
+    lines = [f"{json.dumps({'body': text})}\n \n" for text in texts]
+    write_lines(tmp_path, "\ufeff", *lines, "")
+    done = data_of(tmp_path, leangen)
+    assert done.returncode == 0, done.stderr
+    assert tokens_of(tmp_path).size == sum(len(text) + 1 for text in texts)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " "], ['{"body": "one"}']])
+def test_nothing_to_train_on_is_an_error(
+    tmp_path: Path, leangen: Leangen, lines: list[str]
+) -> None:
+    write_lines(tmp_path, *lines)
+    done = data_of(tmp_path, leangen)
+    assert done.returncode == 1
+    (line,) = (x for x in done.stderr.splitlines() if x.startswith("data.py: "))
+    assert "no file with text matches" in line or "no text to train on" in line
+    assert line.endswith("the spec")
 
 
 def test_a_line_without_the_name_is_an_error_with_its_place(

@@ -267,6 +267,53 @@ def test_a_missed_gate_is_exit_code_1_and_the_report_is_there(
     assert gate["perplexity_ratio"]["limit"] == 0.01
 
 
+def test_what_a_terminal_would_obey_is_spelled_in_the_report(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    artifacts = folder / "artifacts"
+    (artifacts / "files.json").unlink()
+    tokens = np.load(artifacts / "data/test.npy")
+    tokens[1::2] = ord("\x1b")
+    np.save(artifacts / "data/test.npy", tokens)
+    done = run_script(folder, "evaluate")
+    assert done.returncode == 0, done.stderr
+    page = (artifacts / "report.md").read_text()
+    for shown in (done.stdout, page):
+        assert r"\x1b" in shown
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+
+
+def test_the_report_is_there_whatever_becomes_of_the_ledger(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    artifacts = folder / "artifacts"
+    (artifacts / "report.json").unlink()
+    (artifacts / "report.md").unlink()
+    (artifacts / "ledger.json").rename(folder / "ledger.json")
+    (artifacts / "ledger.json").symlink_to(folder / "ledger.json")
+    done = run_script(folder, "evaluate")
+    assert done.returncode == 1
+    assert re.fullmatch("evaluate.py: artifacts/ledger.json leads.*\n", done.stderr)
+    report = json.loads((artifacts / "report.json").read_text())
+    assert "evaluate" in report["stages"]
+    assert "| evaluate |" in (artifacts / "report.md").read_text()
+
+
+def test_without_a_plan_the_report_repeats_no_earlier_run(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipeline, tmp_path / "copy")
+    (folder / "plan.json").unlink()
+    assert run_script(folder, "evaluate").returncode == 0
+    report = json.loads((folder / "artifacts/report.json").read_text())
+    ledger = json.loads((folder / "artifacts/ledger.json").read_text())
+    assert report["stages"] == ledger
+    assert "evaluate" not in ledger
+    assert "train" in ledger
+
+
 def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bpe_pipeline / "artifacts" / "tokenizer.json"))
     tokens = np.load(bpe_pipeline / "artifacts/data/out_of_sample.npy")

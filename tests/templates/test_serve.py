@@ -22,6 +22,8 @@ import numpy as np
 import openai
 import pytest
 
+from leangen.generator.folder import alone
+
 Answer = tuple[int, Message, Any]  # status, headers, body
 Ended = list[tuple[str, int]]  # names of requests, and how many tokens they got
 JSON = {"Content-Type": "application/json"}
@@ -643,6 +645,26 @@ def test_a_reader_that_does_not_read_does_not_keep_it(
         assert client.recv(1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=DEADLINE) == 0
+
+
+def test_runs_beside_a_script_and_leaves_the_ledger_to_it(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    folder = copy(pipeline, tmp_path)
+    ledger = folder / "artifacts" / "ledger.json"
+    before = ledger.read_text()
+    with alone(folder):
+        server = Served(folder)
+        assert server.complete(max_tokens=1).usage.completion_tokens <= 1
+        server.process.terminate()
+        out, errors = server.process.communicate()
+    assert (server.process.returncode, errors) == (0, "")
+    assert out.startswith("took ")
+    assert ledger.read_text() == before
+    server = Served(folder)
+    server.process.terminate()
+    server.process.communicate()
+    assert set(json.loads(ledger.read_text())) == {*json.loads(before), "serve"}
 
 
 def test_a_second_signal_ends_it_at_once(pipeline: Path, tmp_path: Path) -> None:
