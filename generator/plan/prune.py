@@ -11,7 +11,7 @@ from leangen.generator.plan.train_memory import FITTED, runtime
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-USEFUL_TOKENS = {"cpu": 4_096, "cuda": 32_768}  # at once: chosen
+USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
 # Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
 # torch 2.13.0 on x86.
 RUNTIME = {"cpu": 285 * MIB, "cuda": 800 * MIB}
@@ -59,18 +59,20 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
     )
     if pruning.method == "magnitude":
         return _magnitude(pruning)
-    sequences = micro_batch(pruning)
+    near = fits(pruning, 1, near=True)
+    sequences = micro_batch(pruning, near)
+    where = "" if near else ", hidden states on the host"
     return StagePlan(
         stage="prune",
         place=pruning.place,
-        ledger=ledger(pruning, sequences),
+        ledger=ledger(pruning, sequences, near),
         seconds=_seconds(pruning),
-        decisions=(f"one layer at a time, {sequences} sequences at once",),
+        decisions=(f"one layer at a time, {sequences} sequences at once{where}",),
         constants={
             "device": pruning.place.device,
             "micro_batch": sequences,
             "dtype": "bfloat16" if pruning.element == 2 else "float32",
-            "hidden_device": "cpu",
+            "hidden_device": pruning.place.device if near else "cpu",
         },
     )
 
@@ -90,27 +92,32 @@ def _magnitude(pruning: Pruning) -> StagePlan:
     return StagePlan("prune", pruning.place, arrange(items), constants=constants)
 
 
-def micro_batch(pruning: Pruning) -> int:
-    """Choose the most calibration sequences at once that help and fit."""
+def fits(pruning: Pruning, sequences: int, near: bool) -> bool:
+    """Tell whether so many sequences at once fit the budget.
+
+    `near`: with the hidden states of all in the device's memory, not in its host's.
+    """
     budget = pruning.place.budget_bytes
+    size = sum(item.bytes for item in ledger(pruning, sequences, near))
+    return budget is None or size <= budget
+
+
+def micro_batch(pruning: Pruning, near: bool) -> int:
+    """Choose the most calibration sequences at once that help and fit."""
     most = max(1, USEFUL_TOKENS[pruning.place.device] // pruning.length)
     for n in (64, 32, 16, 8, 4, 2):
-        size = sum(item.bytes for item in ledger(pruning, n))
-        if n <= most and (budget is None or size <= budget):
+        if n <= most and fits(pruning, n, near):
             return n
     return 1
 
 
-def ledger(pruning: Pruning, sequences: int) -> tuple[Item, ...]:
-    """List what prune.py holds: on a GPU one layer alone, on a CPU all of the model."""
-    device, counts = pruning.place.device, pruning.counts
-    held, note = counts.layer, "a layer"
+def ledger(pruning: Pruning, sequences: int, near: bool) -> tuple[Item, ...]:
+    """List what prune.py holds: a layer, the text's hidden states, and what is at work."""
+    device, layer = pruning.place.device, pruning.counts.layer
+    bits = 8 * pruning.element
     items = [runtime(device, RUNTIME)]
-    if device == "cpu":
-        held = counts.layer + counts.total + counts.matrices
-        note = "a layer, the model, and what is pruned already"
-        items.append(_calibration(pruning))
-    weights = Item("weights", 4 * held, f"{held:,} x 32 bits: {note}", PUBLISHED)
+    items += [_calibration(pruning)] if near else []
+    weights = Item("weights", layer * bits // 8, f"{layer:,} x {bits} bits", PUBLISHED)
     return arrange([*items, weights, _work(pruning, sequences)])
 
 
