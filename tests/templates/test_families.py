@@ -1,0 +1,170 @@
+"""Every family: our torch and our ONNX make of a checkpoint what transformers makes of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from leangen.generator.plan import plan
+from leangen.generator.render.build import build
+from leangen.spec import load
+
+Modules = Callable[[Path], SimpleNamespace]
+LENGTH = 48  # tokens of the text: past the window of those that have one
+WINDOW = 16
+CHUNKS = [5, 23, 7, *[1] * (LENGTH - 35)]  # of which one is longer than the window
+GROUP = 16
+SIZES: dict[str, Any] = {
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+EVERYWHERE = {"use_sliding_window": True, "max_window_layers": 0}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+QWEN_EXPERTS = EXPERTS | {"moe_intermediate_size": 32, "head_dim": 32}
+PAGE = """\
+leangen: 1
+name: given
+model: {{checkpoint: ./model}}
+sparsity: {{pattern: unstructured, ratio: 0.5, method: magnitude}}
+quantization: {{{quantization}}}
+target: {{hardware: x86-2core, context: 64}}
+serve: {{device: cpu}}
+"""
+
+
+class Case(NamedTuple):
+    """A family with features of its own, in a type, and in shards of at most so much."""
+
+    kind: str
+    features: dict[str, Any] = {}
+    dtype: torch.dtype = torch.float32
+    shard: str = "1GB"
+
+
+CASES = {
+    "llama": Case("llama"),
+    "llama-biases": Case(
+        "llama",
+        {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+        torch.bfloat16,
+        "40KB",
+    ),
+    "llama-3": Case("llama", {"rope_parameters": LLAMA3}, torch.bfloat16),
+    "llama-heads-of-8": Case("llama", {"num_attention_heads": 8}),
+    "llama-heads-of-24": Case("llama", {"head_dim": 24, "attention_bias": True}),
+    "mistral": Case("mistral", {"sliding_window": WINDOW}, torch.bfloat16),
+    "mistral-no-window": Case("mistral", {"sliding_window": None, "head_dim": 32}),
+    "qwen2": Case("qwen2", {"tie_word_embeddings": True}, torch.bfloat16, "40KB"),
+    "qwen2-window": Case("qwen2", {"sliding_window": WINDOW, **EVERYWHERE}),
+    "qwen3": Case("qwen3", {"head_dim": 32, "tie_word_embeddings": True}),
+    "qwen3-heads-of-8": Case(
+        "qwen3",
+        {"head_dim": 8, "attention_bias": True, "sliding_window": WINDOW, **EVERYWHERE},
+    ),
+    "mixtral": Case("mixtral", EXPERTS, torch.bfloat16, "80KB"),
+    "mixtral-window": Case("mixtral", EXPERTS | {"sliding_window": WINDOW}),
+    "qwen3_moe": Case("qwen3_moe", QWEN_EXPERTS | {"norm_topk_prob": True}),
+    "qwen3_moe-whole-shares": Case(
+        "qwen3_moe", QWEN_EXPERTS | {"norm_topk_prob": False}, torch.bfloat16
+    ),
+}
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def write_checkpoint(folder: Path, case: Case) -> PreTrainedModel:
+    """Let transformers write random weights, large enough that each of them matters."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(case.kind, **SIZES | case.features)
+    model = AutoModelForCausalLM.from_config(config).to(case.dtype)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            center = 1.0 if "norm" in name else 0.0
+            weight.normal_(center, 0.3 if weight.ndim == 1 else weight.shape[-1] ** -0.5)
+    model.save_pretrained(folder, max_shard_size=case.shard)
+    assert (len([*folder.glob("*.safetensors")]) > 1) == (case.shard != "1GB")
+    return read_back(folder)
+
+
+def read_back(folder: Path) -> PreTrainedModel:
+    """Load a folder in 32 bits, as the scripts do."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model.eval()
+
+
+def build_beside(root: Path, quantization: str) -> Path:
+    """Write the scripts for the checkpoint in a folder."""
+    (root / "spec.yaml").write_text(PAGE.format(quantization=quantization))
+    spec = load(root / "spec.yaml")
+    folder = root / "generated" / quantization.replace(": ", "")
+    folder.mkdir(parents=True)
+    for name, text in build(spec, plan(spec)).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def text() -> list[int]:
+    return np.random.default_rng(0).integers(0, 96, LENGTH).tolist()
+
+
+@torch.no_grad()
+def logits_of(model: torch.nn.Module) -> np.ndarray:
+    """What transformers, or model.py, says to the text: (T, V)."""
+    out = model(torch.tensor([text()]))
+    return (out if isinstance(out, torch.Tensor) else out.logits)[0].numpy()
+
+
+def stepwise(decoder: Any) -> np.ndarray:
+    """What the engine says to the text, in chunks and then token by token: (T, V)."""
+    found, tokens = [], text()
+    decoder.length = 0
+    for step in CHUNKS:
+        start = decoder.length
+        found.append(decoder.forward(tokens[start : start + step], range(step)).copy())
+    return np.concatenate(found)
+
+
+def off(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+@every_case
+def test_torch_and_onnx_agree_with_transformers(
+    case: Case, tmp_path: Path, modules: Modules
+) -> None:
+    """Half of the weights are removed on the way: what we write is read, too."""
+    dense = logits_of(write_checkpoint(tmp_path / "model", case))
+    ours = modules(build_beside(tmp_path, "weights: 32"))
+    model, checkpoint = ours.model.CausalLM(), ours.checkpoint.open_checkpoint("dense")
+    for name, weight in model.state_dict().items():
+        weight.copy_(torch.from_numpy(checkpoint.read(name)))
+    assert np.abs(logits_of(model) - dense).max() < 1e-4
+    ours.prune.main()
+    sparse = logits_of(read_back(ours.artifacts.ARTIFACTS / "sparse"))
+    assert off(sparse, dense) > 0.1
+    ours.export.main()
+    exported = ours.decoder.Decoder("model.onnx")
+    assert np.abs(stepwise(exported) - sparse).max() < 1e-3
+    for name, expected in (("dense", dense), ("sparse", sparse)):
+        given = ours.evaluate.Model(name)
+        found = given.logits(stepwise(given.decoder))
+        assert np.abs(found - expected).max() < 1e-3
