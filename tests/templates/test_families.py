@@ -1,9 +1,10 @@
 """Every family: our torch and our ONNX make of a checkpoint what transformers makes of it."""
 
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from leangen.generator.render.build import build
 from leangen.spec import load
 
 Modules = Callable[[Path], SimpleNamespace]
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
 LENGTH = 48  # tokens of the text: past the window of those that have one
 WINDOW = 16
 CHUNKS = [5, 23, 7, *[1] * (LENGTH - 35)]  # of which one is longer than the window
@@ -56,7 +58,7 @@ class Case(NamedTuple):
     """A family with features of its own, in a type, and in shards of at most so much."""
 
     kind: str
-    features: dict[str, Any] = {}
+    features: Mapping[str, Any] = MappingProxyType({})
     dtype: torch.dtype = torch.float32
     shard: str = "1GB"
 
@@ -94,12 +96,14 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def write_checkpoint(folder: Path, case: Case) -> PreTrainedModel:
     """Let transformers write random weights, large enough that each of them matters."""
     torch.manual_seed(0)
-    config = AutoConfig.for_model(case.kind, **SIZES | case.features)
+    config = AutoConfig.for_model(case.kind, **SIZES | dict(case.features))
     model = AutoModelForCausalLM.from_config(config).to(case.dtype)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             center = 1.0 if "norm" in name else 0.0
-            weight.normal_(center, 0.3 if weight.ndim == 1 else weight.shape[-1] ** -0.5)
+            weight.normal_(
+                center, 0.3 if weight.ndim == 1 else weight.shape[-1] ** -0.5
+            )
     model.save_pretrained(folder, max_shard_size=case.shard)
     assert (len([*folder.glob("*.safetensors")]) > 1) == (case.shard != "1GB")
     return read_back(folder)
@@ -147,6 +151,15 @@ def off(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
+def ours_in_torch(ours: SimpleNamespace) -> torch.nn.Module:
+    """Fill model.py with the given checkpoint's weights."""
+    model: torch.nn.Module = ours.model.CausalLM()
+    checkpoint = ours.checkpoint.open_checkpoint("dense")
+    for name, weight in model.state_dict().items():
+        weight.copy_(torch.from_numpy(checkpoint.read(name)))
+    return model
+
+
 @every_case
 def test_torch_and_onnx_agree_with_transformers(
     case: Case, tmp_path: Path, modules: Modules
@@ -154,17 +167,141 @@ def test_torch_and_onnx_agree_with_transformers(
     """Half of the weights are removed on the way: what we write is read, too."""
     dense = logits_of(write_checkpoint(tmp_path / "model", case))
     ours = modules(build_beside(tmp_path, "weights: 32"))
-    model, checkpoint = ours.model.CausalLM(), ours.checkpoint.open_checkpoint("dense")
-    for name, weight in model.state_dict().items():
-        weight.copy_(torch.from_numpy(checkpoint.read(name)))
-    assert np.abs(logits_of(model) - dense).max() < 1e-4
+    assert np.abs(logits_of(ours_in_torch(ours)) - dense).max() < 1e-4
     ours.prune.main()
     sparse = logits_of(read_back(ours.artifacts.ARTIFACTS / "sparse"))
     assert off(sparse, dense) > 0.1
     ours.export.main()
     exported = ours.decoder.Decoder("model.onnx")
     assert np.abs(stepwise(exported) - sparse).max() < 1e-3
+    rows = WINDOW + 1 if case.features.get("sliding_window") else 64
+    assert exported.buffers["past_key_values.0.key"].shape[2] == rows
     for name, expected in (("dense", dense), ("sparse", sparse)):
         given = ours.evaluate.Model(name)
         found = given.logits(stepwise(given.decoder))
         assert np.abs(found - expected).max() < 1e-3
+
+
+def spell_as_4_does(config: Path) -> None:
+    """Rewrite a config.json as transformers 4.57 has it: other keys say the same."""
+    words = json.loads(config.read_text())
+    rope = words.pop("rope_parameters")
+    words["rope_theta"] = rope.pop("rope_theta")
+    words["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    words["torch_dtype"] = words.pop("dtype")
+    if words["model_type"] == "qwen3_moe":
+        words["num_experts"] = words.pop("num_local_experts")
+    config.write_text(json.dumps(words))
+
+
+@pytest.mark.parametrize("name", ["llama-3", "mixtral", "qwen3_moe"])
+def test_a_folder_of_transformers_4_is_read_and_what_we_write_suits_both(
+    name: str, tmp_path: Path, modules: Modules
+) -> None:
+    dense = logits_of(write_checkpoint(tmp_path / "model", CASES[name]))
+    written = json.loads((tmp_path / "model" / "config.json").read_text())
+    spell_as_4_does(tmp_path / "model" / "config.json")
+    older = json.loads((tmp_path / "model" / "config.json").read_text())
+    ours = modules(build_beside(tmp_path, "weights: 32"))
+    assert np.abs(logits_of(ours_in_torch(ours)) - dense).max() < 1e-4
+    ours.prune.main()
+    both = json.loads((ours.artifacts.ARTIFACTS / "sparse" / "config.json").read_text())
+    assert {key: both[key] for key in older} == older
+    assert both["rope_parameters"] == written["rope_parameters"]
+    assert both.get("num_local_experts") == written.get("num_local_experts")
+    assert both["dtype"] == written["dtype"]
+
+
+def rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round a matrix as llama.cpp's Q4_0 does, and turn it back: (out, in)."""
+    groups = weight.reshape(-1, GROUP)
+    extreme = groups.gather(1, groups.abs().argmax(1, keepdim=True))
+    scale = -extreme / 2 ** (bits - 1)
+    levels = torch.round(groups / torch.where(scale == 0, 1, scale))
+    return (levels.clip(max=2 ** (bits - 1) - 1) * scale).view_as(weight)
+
+
+@torch.no_grad()
+def round_all(model: PreTrainedModel, bits: int) -> None:
+    """Round what an export rounds: the layers' matrices, and the head, to 8 bits."""
+    head = model.get_output_embeddings().weight
+    for name, weight in model.named_parameters():
+        if weight.ndim > 1 and "layers" in name and not name.endswith("gate.weight"):
+            weight.copy_(rounded(weight, bits))
+    if not model.config.tie_word_embeddings:  # a float16 table beside the head
+        table = model.get_input_embeddings().weight
+        table.copy_(table.half())
+    head.copy_(rounded(head, 8))
+
+
+@every_case
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_export_in_integers_is_the_model_with_its_weights_rounded(
+    bits: int, case: Case, tmp_path: Path, modules: Modules
+) -> None:
+    write_checkpoint(tmp_path / "model", case)
+    whole = bits == 4 or "num_local_experts" not in case.features
+    arithmetic = "float32" if whole else "int8"  # the only one of experts of 8 bits
+    fields = f"weights: {bits}, group_size: {GROUP}, arithmetic: {arithmetic}"
+    ours = modules(build_beside(tmp_path, fields))
+    ours.prune.main()
+    model = read_back(ours.artifacts.ARTIFACTS / "sparse")
+    before = logits_of(model)
+    round_all(model, bits)
+    expected = logits_of(model)
+    assert off(before, expected) > 5e-3
+    ours.export.main()
+    found = stepwise(ours.decoder.Decoder("model.onnx"))
+    if whole:
+        assert off(found, expected) < 1e-3
+    else:  # a token may go to another expert: that of most does not
+        apart = [off(*row) for row in zip(found, expected, strict=True)]
+        assert np.median(apart) < 0.02
+
+
+REFUSED = {
+    "yarn": (
+        Case("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}),
+        "weights: 32",
+        'rotary scaling of type "yarn"',
+    ),
+    "gelu": (Case("llama", {"hidden_act": "gelu"}), "weights: 32", '"gelu"'),
+    "dense-and-sparse": (
+        Case("qwen3_moe", QWEN_EXPERTS | {"mlp_only_layers": [0]}),
+        "weights: 32",
+        "both dense and sparse layers",
+    ),
+    "window-in-some-layers": (
+        Case(
+            "qwen2",
+            {
+                "sliding_window": WINDOW,
+                "use_sliding_window": True,
+                "max_window_layers": 1,
+            },
+        ),
+        "weights: 32",
+        "a sliding window of 16 tokens in some layers alone",
+    ),
+    "heads-of-12": (Case("llama", {"head_dim": 12}), "weights: 32", "heads 12 wide"),
+    "experts-of-8-bits": (
+        Case("mixtral", EXPERTS),
+        "weights: 8, group_size: 16, arithmetic: float32",
+        "experts of 8 bits in float32 arithmetic",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "quantization", "word"), REFUSED.values(), ids=REFUSED.keys()
+)
+def test_what_cannot_be_exact_is_refused_at_build(
+    case: Case, quantization: str, word: str, tmp_path: Path, leangen: Leangen
+) -> None:
+    config = AutoConfig.for_model(case.kind, **SIZES | dict(case.features))
+    config.save_pretrained(tmp_path / "model")
+    (tmp_path / "spec.yaml").write_text(PAGE.format(quantization=quantization))
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert not (tmp_path / "generated").exists()
