@@ -27,6 +27,7 @@ SIZES = (
     "model.head_dim",
     "model.moe_intermediate_size",
 )  # what the widths of matrices come from: a preset or a checkpoint has all of them
+Sizes = tuple[int, int, int, int | None, int | None]
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes heads of such widths
 GROUP_UNIT = 16  # the smallest group of its integers
 
@@ -72,7 +73,7 @@ def key_value_heads_divide_heads(shared: int | None, heads: int) -> Problem | No
 
 
 @rule("quantization.weights", *SIZES)
-def matrices_hold_groups(bits: int, *sizes: int | None) -> Problem | None:
+def matrices_hold_groups(bits: int, *sizes: *Sizes) -> Problem | None:
     """The smallest group of integers is 16 wide."""
     odd = (row for row in _inputs(*sizes).items() if row[1] % GROUP_UNIT)
     name, width = next(odd, ("", 0))
@@ -83,7 +84,7 @@ def matrices_hold_groups(bits: int, *sizes: int | None) -> Problem | None:
 
 
 @rule("quantization.group_size", "quantization.weights", *SIZES)
-def groups_divide_widths(group: int, bits: int, *sizes: int | None) -> Problem | None:
+def groups_divide_widths(group: int, bits: int, *sizes: *Sizes) -> Problem | None:
     """A scale serves whole groups of every matrix's inputs."""
     widths = _inputs(*sizes)
     choices = field_at(("quantization", "group_size"))["enum"]
@@ -99,7 +100,7 @@ def groups_divide_widths(group: int, bits: int, *sizes: int | None) -> Problem |
 
 
 @rule("sparsity.pattern", *SIZES)
-def pattern_divides_widths(pattern: str, *sizes: int | None) -> Problem | None:
+def pattern_divides_widths(pattern: str, *sizes: *Sizes) -> Problem | None:
     """N of every M inputs needs whole groups of M."""
     kept, _, of = pattern.partition(":")
     widths = _inputs(*sizes)
@@ -140,8 +141,8 @@ def _inputs(
     hidden: int,
     inner: int,
     heads: int,
-    head_dim: int | None = None,
-    expert: int | None = None,
+    head_dim: int | None,
+    expert: int | None,
 ) -> dict[str, int]:
     """Name how many inputs a layer's matrices have, each once."""
     found = {"hidden_size": hidden}

@@ -97,7 +97,8 @@ def write_checkpoint(folder: Path, case: Case) -> PreTrainedModel:
     """Let transformers write random weights, large enough that each of them matters."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(case.kind, **SIZES | dict(case.features))
-    model = AutoModelForCausalLM.from_config(config).to(case.dtype)
+    make: Callable[..., PreTrainedModel] = AutoModelForCausalLM.from_config
+    model = make(config, dtype=case.dtype)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             center = 1.0 if "norm" in name else 0.0
@@ -112,7 +113,9 @@ def write_checkpoint(folder: Path, case: Case) -> PreTrainedModel:
 def read_back(folder: Path) -> PreTrainedModel:
     """Load a folder in 32 bits, as the scripts do."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return model.eval()
+    assert isinstance(model, PreTrainedModel)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def build_beside(root: Path, quantization: str) -> Path:
@@ -127,7 +130,8 @@ def build_beside(root: Path, quantization: str) -> Path:
 
 
 def text() -> list[int]:
-    return np.random.default_rng(0).integers(0, 96, LENGTH).tolist()
+    tokens = np.random.default_rng(0).integers(0, 96, LENGTH)
+    return [*map(int, tokens)]
 
 
 @torch.no_grad()
@@ -218,20 +222,20 @@ def rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
     extreme = groups.gather(1, groups.abs().argmax(1, keepdim=True))
     scale = -extreme / 2 ** (bits - 1)
     levels = torch.round(groups / torch.where(scale == 0, 1, scale))
-    return (levels.clip(max=2 ** (bits - 1) - 1) * scale).view_as(weight)
+    back: torch.Tensor = levels.clip(max=2 ** (bits - 1) - 1) * scale
+    return back.view_as(weight)
 
 
 @torch.no_grad()
 def round_all(model: PreTrainedModel, bits: int) -> None:
     """Round what an export rounds: the layers' matrices, and the head, to 8 bits."""
-    head = model.get_output_embeddings().weight
     for name, weight in model.named_parameters():
         if weight.ndim > 1 and "layers" in name and not name.endswith("gate.weight"):
             weight.copy_(rounded(weight, bits))
-    if not model.config.tie_word_embeddings:  # a float16 table beside the head
-        table = model.get_input_embeddings().weight
-        table.copy_(table.half())
-    head.copy_(rounded(head, 8))
+        if "embed_tokens" in name and not model.config.tie_word_embeddings:
+            weight.copy_(weight.half())  # a table beside the head
+        elif name in ("lm_head.weight", "model.embed_tokens.weight"):
+            weight.copy_(rounded(weight, 8))
 
 
 @every_case
