@@ -140,7 +140,7 @@ STAGES = (
         "export",
         fields=("model", "quantization"),
         costs=("model", "quantization.weights", "quantization.arithmetic")
-        + (*TARGET, *ENGINE),
+        + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: checkpoints_of(spec)[-1:],
         writes=lambda spec: ("onnx",),
     ),

@@ -55,7 +55,7 @@ def quantize(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return levels.astype(np.uint8), scales[..., 0]
 
 
-def linear_quantized(graph: Graph, x: str, names: Sequence[str]) -> str:
+def linear_stored(graph: Graph, x: str, names: Sequence[str]) -> str:
     """Multiply by matrices, stored quantized as one: (1, T, in) -> (1, T, out)."""
     bits = BITS if is_pruned(names[0]) else HEAD_BITS
     blocks = chain.from_iterable(map(graph.weights.blocks, names))
@@ -98,7 +98,7 @@ def quantized(
     return stored
 
 
-def embed_quantized(graph: Graph) -> str:
+def embed_stored(graph: Graph) -> str:
     """Look tokens up in the output head: input_ids (1, T) -> (1, T, C)."""
     blocks = graph.weights.blocks(EMBEDDING)
     levels, scales = quantized(graph, EMBEDDING, blocks, HEAD_BITS)
@@ -144,8 +144,7 @@ def main() -> None:
         out.mkdir()
         graph = Graph(open_checkpoint("recovered"), out / "model.onnx.data")
         given = Graph(None, out / "float32.onnx")  # a session wants a file to be named
-        model = decoder(graph, embed_quantized, linear_quantized)
-        onnx.save(model, out / "model.onnx")
+        onnx.save(decoder(graph, embed_stored, linear_stored), out / "model.onnx")
         onnx.save(decoder(given, embed_given, linear_given), given.data)
     size = sum(file.stat().st_size for file in (ARTIFACTS / "onnx").iterdir())
     print(f"wrote artifacts/onnx: {size:,} bytes")

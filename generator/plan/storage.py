@@ -102,14 +102,8 @@ class Cache:
     bits: int
 
     def rows(self, context: int) -> int:
-        """Tokens whose keys and values are held: those of a sliding window are enough.
-
-        A full buffer's window moves to its start: with room to slide, that is rare.
-        """
-        window = self.model.sliding_window
-        if window is None or not self.engine.slides:
-            return context
-        return min(context, window + window // SLACK)
+        """Tokens whose keys and values are held."""
+        return cache_rows(self.model, self.engine, context)
 
     def bytes(self, context: int, batch: int) -> int:
         """Bytes of so many sequences with their contexts full."""
@@ -126,6 +120,16 @@ class Cache:
     def bytes_per_token(self) -> int:
         """Bytes of one token's keys and values in all layers."""
         return int(self.bits_per_token / 8)
+
+
+def cache_rows(model: Model, engine: Engine, context: int) -> int:
+    """Count the tokens whose keys and values are held: those of a sliding window will do.
+
+    A full buffer's window moves to its start: with room to slide, that is rare.
+    """
+    if model.sliding_window is None or not engine.slides:
+        return context
+    return min(context, model.sliding_window + model.sliding_window // SLACK)
 
 
 def kv_cache(cache: Cache, context: int, batch: int) -> Item:

@@ -159,8 +159,9 @@ def test_what_is_served_is_the_published_text(folder: Path) -> None:
         found = re.search(r"http\S+", run.stdout.readline())
         assert found
         client = openai.OpenAI(base_url=found[0], api_key="-", max_retries=0)
-        fields = {"model": "stories", "max_tokens": 200, "temperature": 0}
-        answer = client.completions.create(prompt="", **fields)
+        answer = client.completions.create(
+            model="stories", prompt="", max_tokens=200, temperature=0
+        )
         run.terminate()
     assert answer.choices[0].text == PUBLISHED
 
