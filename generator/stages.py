@@ -89,9 +89,7 @@ def _is_here(spec: Spec) -> bool:
 
 STAGES = (
     Stage("artifacts", runs=False),
-    Stage(
-        "architecture", fields=("model", "tokenizer", "target.context"), runs=False
-    ),
+    Stage("architecture", fields=("model", "tokenizer", "target.context"), runs=False),
     Stage(
         "checkpoint",
         fields=("model",),
