@@ -89,7 +89,7 @@ def _is_here(spec: Spec) -> bool:
 
 STAGES = (
     Stage("artifacts", runs=False),
-    Stage("architecture", fields=("model", "tokenizer"), runs=False),
+    Stage("architecture", fields=("model", "tokenizer", "target.context"), runs=False),
     Stage(
         "checkpoint",
         fields=("model",),
@@ -138,7 +138,7 @@ STAGES = (
         "export",
         fields=("model", "quantization"),
         costs=("model", "quantization.weights", "quantization.arithmetic")
-        + (*TARGET, *ENGINE),
+        + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: checkpoints_of(spec)[-1:],
         writes=lambda spec: ("onnx",),
     ),

@@ -17,6 +17,7 @@ class Model:
 
     `architecture` is its model_type. `num_experts` is 0 in a dense model; in others
     `num_sparse_layers` of the layers have experts, `moe_intermediate_size` wide.
+    `partial_window` is a sliding window that only some of the layers have.
     `pretrained`: whether its weights are given, those of a checkpoint or a preset's.
     """
 
@@ -37,6 +38,7 @@ class Model:
     mlp_bias: bool = False
     qk_norm: bool = False
     sliding_window: int | None = None
+    partial_window: int | None = None
     num_experts: int = 0
     num_experts_per_tok: int = 0
     moe_intermediate_size: int = 0

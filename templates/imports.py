@@ -101,6 +101,8 @@ from checkpoint import (
     CHECKPOINT,
     Checkpoint,
     create,
+    expert_shapes,
+    experts,
     fingerprint,
     open_checkpoint,
     resume,

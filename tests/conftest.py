@@ -1,9 +1,11 @@
 """Small pipelines that tests share: built and run once, through the command."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,3 +94,21 @@ def bpe_pipeline(run_pipeline: Callable[[str], Path]) -> Path:
         "pattern: 2:4", "pattern: dense"
     )
     return run_pipeline("\n".join(x for x in text.splitlines() if "recover:" not in x))
+
+
+@pytest.fixture
+def modules() -> Callable[[Path], SimpleNamespace]:
+    """Import a folder's modules and scripts as they import each other, without running any."""
+
+    def load(folder: Path) -> SimpleNamespace:
+        names = [file.stem for file in folder.glob("*.py")]
+        sys.path.insert(0, str(folder))
+        try:
+            found = {name: importlib.import_module(name) for name in names}
+        finally:
+            sys.path.remove(str(folder))
+            for name in names:
+                sys.modules.pop(name, None)
+        return SimpleNamespace(**found)
+
+    return load

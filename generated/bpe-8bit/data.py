@@ -120,8 +120,8 @@ def save(chunks: Iterator[tuple[str, np.ndarray]], folder: Path) -> None:
             file.seek(0)
             np.lib.format.write_array_header_1_0(file, header)
         print(f"{split:13} {count:12,} tokens", flush=True)
-    if counts["train"] < 2:  # a separator alone
-        stop("there is no text to train on: add some to what data names in the spec")
+    if counts[SPLITS[0]] < 2:  # a separator alone
+        stop(f"there is no text for {SPLITS[0]}: add some to what data names in the spec")
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ class Graph:
         return name
 
     def vector(self, name: str) -> str:
-        """Store the weights of a norm, or a bias, in the graph itself."""
+        """Store what is small, such as the weights of a norm, in the graph itself."""
         if self.weights is None:
             return self.refer(name, TensorProto.FLOAT, tensor_shapes()[name])
         return self.inline(name, self.weights.read(name))
@@ -98,7 +98,11 @@ Embed = Callable[[Graph], str]
 Linear = Callable[[Graph, str, Sequence[str]], str]
 
 
-def decoder(graph: Graph, embed: Embed, linear: Linear) -> onnx.ModelProto:
+def decoder(
+    graph: Graph,
+    embed: Embed,
+    linear: Linear,
+) -> onnx.ModelProto:
     """Chain all nodes, from input_ids (1, T) to logits (1, P, V).
 
     There are logits for the P positions in logit_positions alone: a server asks for the
@@ -173,9 +177,9 @@ def add_and_norm(graph: Graph, x: str, branch: str, name: str) -> tuple[str, str
 
 
 def close(graph: Graph) -> onnx.ModelProto:
-    """Declare the inputs and outputs; keys and values are (1, K, capacity, D)."""
+    """Declare the inputs and outputs; keys and values are (1, K, CONTEXT, D)."""
     width = VOCAB_SIZE if graph.weights else HIDDEN_SIZE  # the head is given, too
-    cache = (TensorProto.FLOAT, [1, NUM_KEY_VALUE_HEADS, "capacity", HEAD_DIM])
+    cache = (TensorProto.FLOAT, [1, NUM_KEY_VALUE_HEADS, CONTEXT, HEAD_DIM])
     layers = range(NUM_HIDDEN_LAYERS)
     slots = [f"{i}.{kind}" for i in layers for kind in ("key", "value")]
     inputs = {

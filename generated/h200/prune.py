@@ -50,7 +50,7 @@ from tensors import (
 KEPT = 2  # sparsity.pattern: weights that stay in a group
 GROUP = 4  # sparsity.pattern: neighbouring inputs that make a group
 CALIBRATION_SEQUENCES = 128  # sparsity.calibration_sequences
-MICRO_BATCH = 32  # sequences at once
+MICRO_BATCH = 16  # sequences at once
 DTYPE = torch.bfloat16  # what is computed in; weights stay in their own
 
 
@@ -109,7 +109,7 @@ def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) ->
     """Prune layer by layer, each on what the pruned ones before it make of the text."""
     embedding = read(dense, "model.embed_tokens.weight")
     hidden = F.embedding(calibration_sequences(), embedding)  # (N, T, C)
-    hidden = hidden.to("cpu", DTYPE)
+    hidden = hidden.to("cuda", DTYPE)
     layer = DecoderLayer().to(DEVICE, DTYPE)  # refilled for every layer of the model
     started = time.perf_counter()
     for i in range(NUM_HIDDEN_LAYERS):

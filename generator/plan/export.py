@@ -3,7 +3,7 @@
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.storage import float32
+from leangen.generator.plan.storage import cache_rows, float32
 from leangen.spec import Spec
 
 RUNTIME = 40 * MIB  # Python, numpy, onnx
@@ -26,6 +26,7 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
             "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
             "head_bits": spec.engine.head.get(bits, bits),
             "block_exponent": BLOCK_EXPONENT,
+            "cache_rows": cache_rows(spec.model, spec.engine, spec.target.context),
         },
     )
 

@@ -61,10 +61,11 @@ def warnings(spec: Spec) -> Iterator[str]:
     if spec.sparsity.pattern != "dense":
         yield from _kernel(spec)
         yield _share(zeros(spec), spec)
-    if spec.model.sliding_window and spec.target.context > spec.model.sliding_window:
+    window = spec.model.sliding_window
+    if window and spec.target.context > window and not engine.slides:
         yield (
-            f"the model looks back {spec.model.sliding_window:,} tokens: an engine that "
-            "honours it holds fewer keys and values than are counted here"
+            f"the model looks back {window:,} tokens: an engine that honours it holds "
+            "fewer keys and values than are counted here"
         )
 
 

@@ -119,5 +119,5 @@ def _seconds(spec: Spec, counts: Counts, weights: list[Item]) -> Seconds | None:
     )
     work = layers * counts.active / counts.matrices
     work += counts.embedding * engine.head.get(bits, bits) / 8
-    work += cache_of(spec).bytes_per_token * target.context * target.batch
+    work += cache_of(spec).bytes(target.context, target.batch)
     return over(work, target.hardware.bandwidth, BANDWIDTH[engine.device])

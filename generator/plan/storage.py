@@ -8,6 +8,7 @@ from leangen.spec import Engine
 from leangen.spec.spec import Model
 
 GROUPS = "GPTQ's and AWQ's layout: a scale, and there a zero point, for each group"
+SLACK = 16  # a window's cache is longer than it by one part of so many
 SEMI_STRUCTURED = "PyTorch's semi-structured layout: half the values, 2 bits for each"
 
 
@@ -100,6 +101,14 @@ class Cache:
     engine: Engine
     bits: int
 
+    def rows(self, context: int) -> int:
+        """Tokens whose keys and values are held."""
+        return cache_rows(self.model, self.engine, context)
+
+    def bytes(self, context: int, batch: int) -> int:
+        """Bytes of so many sequences with their contexts full."""
+        return int(self.bits_per_token * self.rows(context) * batch / 8)
+
     @property
     def bits_per_token(self) -> float:
         """Bits of one token's keys and values in all layers, scales of integers included."""
@@ -113,18 +122,28 @@ class Cache:
         return int(self.bits_per_token / 8)
 
 
+def cache_rows(model: Model, engine: Engine, context: int) -> int:
+    """Count the tokens whose keys and values are held: those of a sliding window will do.
+
+    A full buffer's window moves to its start: with room to slide, that is rare.
+    """
+    if model.sliding_window is None or not engine.slides:
+        return context
+    return min(context, model.sliding_window + model.sliding_window // SLACK)
+
+
 def kv_cache(cache: Cache, context: int, batch: int) -> Item:
-    """Account for keys and values of the whole context, for each sequence."""
+    """Account for keys and values of the context, or its window, for each sequence."""
     model, bits, scales = cache.model, cache.bits, cache.engine.cache_scale_bits
     formula = (
         f"2 x {model.num_hidden_layers} layers x {model.num_key_value_heads} heads x "
-        f"{model.head_dim} x {bits} bits x {context:,} tokens"
+        f"{model.head_dim} x {bits} bits x {cache.rows(context):,} tokens"
     )
     if bits < 16 and scales:
         formula += f", and {scales} bits for each 32 values"
     formula += f" x {batch} sequences" if batch > 1 else ""
-    size = cache.bits_per_token * context * batch / 8
-    return Item("kv_cache", int(size), formula, cache.engine.source)
+    size = cache.bytes(context, batch)
+    return Item("kv_cache", size, formula, cache.engine.source)
 
 
 def float32(item: str, weights: int) -> Item:

@@ -43,6 +43,8 @@ def _character(character: str, quote: str) -> str:
 
 def _lines(start: str, items: list[str], end: str) -> str:
     """One item a line, so that a change of one is a diff of one line."""
+    if not items:
+        return start + end
     return start + "\n" + "".join(f"    {item},\n" for item in items) + end
 
 

@@ -19,6 +19,7 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         )
         return
     yield from _model(model)
+    yield from _combination(spec)
     if serve.engine != "onnxruntime":
         yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
     if serve.device != "cpu":
@@ -27,6 +28,22 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "quantization.kv_cache", "a cache of fewer bits", "kv_cache: 32"
     if spec.target.batch != 1:
         yield "target.batch", "a server of several sequences", "batch: 1"
+
+
+def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
+    """Yield what a model has, and the engine not at what the spec asks for."""
+    model, quantization = spec.model, spec.quantization
+    if model.partial_window and spec.target.context > model.partial_window:
+        yield (
+            "target.context",
+            f"a sliding window of {model.partial_window} tokens in some layers alone",
+            f"context: {model.partial_window}, or less: then it does not matter",
+        )
+    exact = quantization.arithmetic == "float32"
+    if exact and quantization.weights == 8 and model.num_experts:
+        # ONNX Runtime's QMoE rounds the inputs of such experts at any level.
+        what = "experts of 8 bits in float32 arithmetic"
+        yield "quantization.arithmetic", what, "int8; or weights: 4"
 
 
 def _model(model: Model) -> Iterator[tuple[str, str, str]]:

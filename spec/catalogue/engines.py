@@ -31,6 +31,7 @@ class Engine:
     unties: bool
     widens: bool
     repacks: bool
+    slides: bool
     group_size: int | None  # None: the spec's
     cache_scale_bits: int  # for each 32 values of a cache of integers
     step: int
@@ -67,6 +68,7 @@ def _engine(id: str, row: Mapping[str, Any]) -> Engine:
         unties=row.get("unties", False),
         widens=row.get("widens", False),
         repacks=row.get("repacks", False),
+        slides=row.get("slides", False),
         group_size=row.get("group_size"),
         cache_scale_bits=row.get("cache_scales", 0),
         step=row["step"],

@@ -17,6 +17,7 @@ SHAPE = (
 # Either spelling is read: transformers 4 and 5 write different ones.
 EXPERTS = ("num_local_experts", "num_experts")
 DTYPE = ("dtype", "torch_dtype")
+UNWINDOWED = 28  # layers before those with a window, where a Qwen does not say
 QUANTIZED = ("quantization_config", "compression_config")
 METHOD = ("quant_method", "format", "bits", "group_size")  # what an error repeats of it
 
@@ -52,7 +53,8 @@ def shape_of(config: Config) -> dict[str, Any]:
         "norm_topk_prob": kind == "mixtral" or flag(config, "norm_topk_prob"),
         "dtype": str(config.get(spelling(config, DTYPE)) or "float32"),
         "qk_norm": kind in ("qwen3", "qwen3_moe"),
-        "sliding_window": _window(config, kind),
+        "sliding_window": None,
+        **_windows(config, kind),
         **_experts(config, kind),
     }
 
@@ -118,25 +120,31 @@ def _sparse_layers(config: Config) -> int:
     return sum(layer - 1 not in plain for layer in every)
 
 
-def _window(config: Config, kind: str) -> int | None:
-    """Tokens of a sliding attention window that all layers have, None without one.
+def _windows(config: Config, kind: str) -> dict[str, int | None]:
+    """Tokens of a sliding attention window: one that all layers have, or some alone.
 
-    Where only the last layers of a Qwen have it, the others need memory for all of the
-    context: none counts as having it then.
+    In the latter case the others need memory for all of the context.
     """
     absent = FAMILIES[kind].sliding_window
     if kind == "llama" or config.get("sliding_window", absent) is None:
-        return None
-    if kind.startswith("qwen") and not _slides_everywhere(config, kind):
-        return None
-    return size(config, "sliding_window", absent)
+        return {}
+    layers = size(config, "num_hidden_layers")
+    sliding = _sliding_layers(config, kind) if kind.startswith("qwen") else layers
+    if not sliding:
+        return {}
+    name = "sliding_window" if sliding == layers else "partial_window"
+    return {name: size(config, "sliding_window", absent)}
 
 
-def _slides_everywhere(config: Config, kind: str) -> bool:
-    """Tell whether all layers of a Qwen have the window: it is a choice there."""
+def _sliding_layers(config: Config, kind: str) -> int:
+    """Count the layers of a Qwen that have the window: it is a choice there."""
     if not flag(config, "use_sliding_window"):
-        return False
-    layers = config.get("layer_types")
-    if isinstance(layers, list):
-        return all(layer == "sliding_attention" for layer in layers)
-    return kind == "qwen3_moe" or config.get("max_window_layers") == 0
+        return 0
+    types = config.get("layer_types")
+    if isinstance(types, list):
+        whole = len(types) - types.count("sliding_attention")
+    elif kind == "qwen3_moe" or config.get("max_window_layers") == 0:
+        whole = 0
+    else:
+        whole = size(config, "max_window_layers", UNWINDOWED)
+    return max(size(config, "num_hidden_layers") - whole, 0)

@@ -20,20 +20,31 @@ FIELDS = (
     "model.rms_norm_eps",
     "model.tie_word_embeddings",
 )
-HEAD_UNIT = 16  # ONNX Runtime's GroupQueryAttention rotates heads of such widths
+SIZES = (
+    "model.hidden_size",
+    "model.intermediate_size",
+    "model.num_attention_heads",
+    "model.head_dim",
+    "model.moe_intermediate_size",
+)  # what the widths of matrices come from: a preset or a checkpoint has all of them
+Sizes = tuple[int, int, int, int | None, int | None]
+HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes heads of such widths
+GROUP_UNIT = 16  # the smallest group of its integers
 
 
 @rule("model.hidden_size", *NAMED)
 def width_holds_heads(hidden: int, *named: str | None) -> Problem | None:
-    """Heads of 16 need a width of 16."""
+    """Heads of 8 need a width of 8."""
     if any(named):
         return None
-    return _multiple("model.hidden_size", hidden, "the unit of an attention head")
+    return _multiple(
+        "model.hidden_size", hidden, HEAD_UNIT, "the unit of an attention head"
+    )
 
 
 @rule("model.num_attention_heads", "model.hidden_size", *NAMED)
 def heads_divide_width(heads: int, hidden: int, *named: str | None) -> Problem | None:
-    """Heads share the width, each a multiple of 16 wide."""
+    """Heads share the width, each a multiple of 8 wide."""
     if any(named):
         return None
     fits = [n for n in _divisors(hidden) if hidden // n % HEAD_UNIT == 0]
@@ -61,44 +72,43 @@ def key_value_heads_divide_heads(shared: int | None, heads: int) -> Problem | No
     )
 
 
-@rule("model.intermediate_size", "quantization.weights")
-def feed_forward_holds_groups(width: int, bits: int) -> Problem | None:
+@rule("quantization.weights", *SIZES)
+def matrices_hold_groups(bits: int, *sizes: *Sizes) -> Problem | None:
     """The smallest group of integers is 16 wide."""
+    odd = (row for row in _inputs(*sizes).items() if row[1] % GROUP_UNIT)
+    name, width = next(odd, ("", 0))
+    if bits >= 16 or not name:
+        return None
     why = f"the smallest group of {bits}-bit weights"
-    return _multiple("model.intermediate_size", width, why) if bits < 16 else None
+    return _multiple(f"model.{name}", width, GROUP_UNIT, why)
 
 
-@rule(
-    "quantization.group_size",
-    "quantization.weights",
-    "model.intermediate_size",
-    "model.hidden_size",
-)
-def groups_divide_widths(
-    group: int, bits: int, inner: int, hidden: int
-) -> Problem | None:
+@rule("quantization.group_size", "quantization.weights", *SIZES)
+def groups_divide_widths(group: int, bits: int, *sizes: *Sizes) -> Problem | None:
     """A scale serves whole groups of every matrix's inputs."""
-    sizes = field_at(("quantization", "group_size"))["enum"]
-    fits = [size for size in sizes if inner % size == hidden % size == 0]
+    widths = _inputs(*sizes)
+    choices = field_at(("quantization", "group_size"))["enum"]
+    fits = [size for size in choices if not _undivided(size, widths)]
     if bits >= 16 or group in fits or not fits:
         return None
     return Problem(
         "quantization.group_size",
-        f"groups of {group} do not divide {_undivided(group, inner, hidden)}",
+        f"groups of {group} do not divide {_undivided(group, widths)}",
         _nearest(fits, group),
         str(_closest(fits, group)),
     )
 
 
-@rule("sparsity.pattern", "model.intermediate_size", "model.hidden_size")
-def pattern_divides_widths(pattern: str, inner: int, hidden: int) -> Problem | None:
+@rule("sparsity.pattern", *SIZES)
+def pattern_divides_widths(pattern: str, *sizes: *Sizes) -> Problem | None:
     """N of every M inputs needs whole groups of M."""
     kept, _, of = pattern.partition(":")
-    width = _undivided(int(of), inner, hidden) if of else ""
+    widths = _inputs(*sizes)
+    width = _undivided(int(of), widths) if of else ""
     if not width:
         return None
     message = f"groups of {of} do not divide {width}"
-    fits = [m for m in (8, 4) if not _undivided(m, inner, hidden)]
+    fits = [m for m in (8, 4) if not _undivided(m, widths)]
     alike = [
         f"{int(kept) * m // int(of)}:{m}" for m in fits if int(kept) * m % int(of) == 0
     ]
@@ -119,18 +129,35 @@ def context_fits_positions(context: int, positions: int) -> Problem | None:
     return Problem("target.context", message, f"at most {most}", most)
 
 
-def _multiple(field: str, width: int, why: str) -> Problem | None:
-    if width % HEAD_UNIT == 0:
+def _multiple(field: str, width: int, unit: int, why: str) -> Problem | None:
+    if width % unit == 0:
         return None
-    nearest = max(HEAD_UNIT, round(width / HEAD_UNIT) * HEAD_UNIT)
-    message = f"{width} is not a multiple of {HEAD_UNIT}, {why}"
-    return Problem(field, message, f"a multiple of {HEAD_UNIT}", str(nearest))
+    nearest = max(unit, round(width / unit) * unit)
+    message = f"{width} is not a multiple of {unit}, {why}"
+    return Problem(field, message, f"a multiple of {unit}", str(nearest))
 
 
-def _undivided(unit: int, inner: int, hidden: int) -> str:
-    """Name the first width that a unit does not divide, '' if it divides both."""
-    widths = {"hidden_size": hidden, "intermediate_size": inner}
-    return next((f"{name} {n}" for name, n in widths.items() if n % unit), "")
+def _inputs(
+    hidden: int,
+    inner: int,
+    heads: int,
+    head_dim: int | None,
+    expert: int | None,
+) -> dict[str, int]:
+    """Name how many inputs a layer's matrices have, each once."""
+    found = {"hidden_size": hidden}
+    found |= (
+        {"moe_intermediate_size": expert} if expert else {"intermediate_size": inner}
+    )
+    return found | ({"num_attention_heads": heads * head_dim} if head_dim else {})
+
+
+def _undivided(unit: int, widths: dict[str, int]) -> str:
+    """Name the first width that a unit does not divide, '' if it divides all."""
+    odd = (f"{name} {width}" for name, width in widths.items() if width % unit)
+    return next(odd, "").replace(
+        "num_attention_heads", "num_attention_heads x head_dim"
+    )
 
 
 def _divisors(number: int) -> list[int]:
@@ -151,7 +178,7 @@ RULES = (
     width_holds_heads,
     heads_divide_width,
     key_value_heads_divide_heads,
-    feed_forward_holds_groups,
+    matrices_hold_groups,
     groups_divide_widths,
     pattern_divides_widths,
     context_fits_positions,

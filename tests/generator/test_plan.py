@@ -208,6 +208,17 @@ def test_the_cache_of_a_32b_model_is_the_known_eight_gibibytes() -> None:
     assert ledger["kv_cache"] == 8 * 2**30
 
 
+def test_a_sliding_window_is_held_where_the_engine_can_and_the_context_elsewhere() -> (
+    None
+):
+    for engine, rows in (("onnxruntime", 4096 + 256), ("llama.cpp", 32768)):
+        spec = page("mistral-7b-v0.1", serve={"engine": engine, "device": "cpu"})
+        long = replace(spec, target=replace(spec.target, context=32768))
+        ledger = {i.item: i.bytes for i in plan(long).stages["serve"].ledger}
+        bits = spec.quantization.kv_cache
+        assert ledger["kv_cache"] == rows * 2 * 32 * 8 * 128 * bits // 8
+
+
 def test_a_smaller_budget_makes_smaller_micro_batches() -> None:
     text = (ROOT / "spec" / "examples" / "demo.yaml").read_text()
     text = text.replace("batch_size: 8", "batch_size: 64")

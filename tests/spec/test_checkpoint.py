@@ -101,6 +101,8 @@ def test_a_window_counts_where_all_layers_have_it() -> None:
     mixed = ["full_attention", "sliding_attention", "sliding_attention"]
     assert window("qwen3", **used, layer_types=mixed) is None
     assert window("qwen3", **used, layer_types=mixed[1:]) == 64
+    config = {"model_type": "qwen3", **SMALL, **used, "layer_types": mixed}
+    assert shape_of(config)["partial_window"] == 64
 
 
 @pytest.mark.parametrize(
