@@ -90,7 +90,7 @@ def plan(
     from leangen.generator.report.planned import answer
     from leangen.spec import load
 
-    loaded = load(spec)
+    loaded = load(spec, out)
     peaks = read_measured(out / loaded.name) if measured else {}
     return answer(loaded, peaks, fit=fit, markdown=markdown, json=json)
 
