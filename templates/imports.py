@@ -112,7 +112,7 @@ from checkpoint import (
 )
 from conversation import Conversation
 from decoder import Decoder, sample
-from generation import Piece, generate, spell
+from generation import Piece, generate, load, spell
 from graph import EMBEDDING, Graph, decoder
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat

@@ -10,8 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from decoder import Decoder
-from generation import generate, spell
+from generation import generate, load, spell
 from protocol import (
     MODEL,
     SHOWN,
@@ -23,7 +22,6 @@ from protocol import (
     stream,
     whole,
 )
-from vocabulary import Vocabulary
 
 COMPLETIONS = "/v1/completions"
 EVENTS = [("Content-Type", "text/event-stream")]
@@ -33,8 +31,7 @@ class Server:
     """The API; `hosts` are the names that it goes by, where no other may reach it."""
 
     def __init__(self, hosts: set[str]) -> None:
-        self.vocabulary = Vocabulary()
-        self.decoder = Decoder("model.onnx")
+        self.vocabulary, self.decoder = load()
         self.hosts = hosts
         self.requests: Callable[[], int] = int  # that wait or have their turn
         model = {"id": MODEL, "object": "model", "created": int(time.time())}

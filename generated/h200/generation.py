@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from architecture import VOCAB_SIZE
+from artifacts import stop
 from decoder import Decoder, sample
-from vocabulary import Speller
+from vocabulary import Speller, Vocabulary
 
 PREFILL = 256  # prompt tokens a step: a reader that left is noticed between two steps
 
@@ -25,6 +27,14 @@ class Piece(NamedTuple):
     text: str
     tokens: int
     finish_reason: str | None
+
+
+def load() -> tuple[Vocabulary, Decoder]:
+    """Open the exported model with its vocabulary."""
+    vocabulary, decoder = Vocabulary(), Decoder("model.onnx")
+    if decoder.width != VOCAB_SIZE:
+        stop("artifacts/onnx is of a model with other tokens: run all stages again")
+    return vocabulary, decoder
 
 
 def generate(
