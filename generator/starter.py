@@ -24,7 +24,7 @@ BITS = (8, 4)  # the most that fit that context
 GROUP_SIZES = (32, 16)  # the first that divides the widths
 SHORTEST = 16  # tokens of context, to look at the model with
 UNNAMED = "model"
-PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # what YAML reads as it stands
+PLAIN = re.compile(r"\.{0,2}/[A-Za-z0-9_./-]+")  # what YAML reads as it stands
 PAGE = """\
 leangen: 1
 name: {name}
@@ -56,18 +56,16 @@ def starter(checkpoint: Path, file: Path, hardware: str) -> tuple[Spec, str]:
             remedy="choose one that leangen list hardware names",
             code="unknown-hardware",
         )
-    named = {
-        "name": _name(checkpoint),
-        "checkpoint": _path(checkpoint, file),
-        "hardware": hardware,
-    }
+    named = {"name": _name(checkpoint), "hardware": hardware}
+    here = _in_yaml(checkpoint.as_posix())
     try:
-        seen = loads(PAGE.format(context=SHORTEST, **named), str(file))
-        spec = _fitting(seen)
-    except LeangenError as error:  # there is no such file to point into
+        look = PAGE.format(checkpoint=here, context=SHORTEST, **named)
+        spec = _fitting(loads(look))
+    except LeangenError as error:  # there is no file to point into
         found = (replace(d, file="", line=0, path="") for d in error.diagnostics)
         raise LeangenError(found, error.exit_code) from None
     chosen = {
+        "checkpoint": _in_yaml(_way(checkpoint, file)),
         "weights": spec.quantization.weights,
         "group_size": spec.quantization.group_size,
         "context": spec.target.context,
@@ -117,9 +115,14 @@ def _name(checkpoint: Path) -> str:
     return words[:63].strip("-") or UNNAMED
 
 
-def _path(checkpoint: Path, file: Path) -> str:
-    """Write the way from the spec's file to the folder, as YAML."""
-    if not checkpoint.is_absolute():
-        checkpoint = Path(os.path.relpath(checkpoint, file.parent))
-    way = checkpoint.as_posix()
-    return way if PLAIN.fullmatch(way) else json.dumps(way, ensure_ascii=False)
+def _way(checkpoint: Path, file: Path) -> str:
+    """Give the way from the spec's file to the folder; a whole path stays one."""
+    if checkpoint.is_absolute():
+        return checkpoint.as_posix()
+    way = Path(os.path.relpath(checkpoint, file.parent)).as_posix()
+    return way if way.startswith("../") else f"./{way}"
+
+
+def _in_yaml(text: str) -> str:
+    """Write a text as a value of YAML, quoted where it has to be."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,94 +79,6 @@ HOSTILE = {
     "syntax": "{% for %}",
     "nothing": "{# nothing #}",
 }
-
-
-def tokenizer_json() -> str:
-    """Train a small tokenizer that has the usual special tokens."""
-    tokenizers = pytest.importorskip("tokenizers")
-    made = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = tokenizers.decoders.ByteLevel()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<|im_start|>", "<|im_end|>", "<s>", "</s>"],
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    made.train_from_iterator([Path(subprocess.__file__).read_text()], trainer)
-    return str(made.to_str())
-
-
-def write_model(folder: Path, **special: str) -> None:
-    """Write a tiny Llama of random weights, as transformers would."""
-    save_file = pytest.importorskip("safetensors.numpy").save_file
-    folder.mkdir()
-    random, width, inner, vocabulary = np.random.default_rng(0), 64, 96, 320
-    shapes = {"embed_tokens": (vocabulary, width), "norm": (width,)}
-    for name, shape in {
-        "input_layernorm": (width,),
-        "post_attention_layernorm": (width,),
-        "self_attn.q_proj": (width, width),
-        "self_attn.k_proj": (32, width),
-        "self_attn.v_proj": (32, width),
-        "self_attn.o_proj": (width, width),
-        "mlp.gate_proj": (inner, width),
-        "mlp.up_proj": (inner, width),
-        "mlp.down_proj": (width, inner),
-    }.items():
-        shapes |= {f"layers.{i}.{name}": shape for i in range(2)}
-    weights = {
-        f"model.{name}.weight": np.ones(shape, np.float32)
-        if len(shape) == 1
-        else random.normal(0, 0.1, shape).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-    save_file(weights, folder / "model.safetensors")
-    config = {
-        "model_type": "llama",
-        "vocab_size": vocabulary,
-        "hidden_size": width,
-        "intermediate_size": inner,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "rope_theta": 10000.0,
-        "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": True,
-        "eos_token_id": 3,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 3]}')
-    named = {"bos_token": "<s>", "eos_token": {"content": "</s>"}}
-    (folder / "tokenizer_config.json").write_text(json.dumps(named))
-    (folder / "tokenizer.json").write_text(tokenizer_json())
-    (folder / "chat_template.jinja").write_text(CHATML)
-
-
-PAGE = """\
-leangen: 1
-name: talker
-model: {checkpoint: model}
-data: {source: text, path: text.txt, test: text.txt}
-quantization: {weights: 8, arithmetic: float32}
-target: {hardware: x86-2core, context: 512}
-"""
-
-
-@pytest.fixture(scope="session")
-def talker(
-    tmp_path_factory: pytest.TempPathFactory, leangen: Callable[..., Any]
-) -> Path:
-    """The folder of a model that came with a chat template, exported."""
-    root = tmp_path_factory.mktemp("talker")
-    write_model(root / "model")
-    (root / "text.txt").write_text(Path(subprocess.__file__).read_text())
-    (root / "spec.yaml").write_text(PAGE)
-    for call in (["build", "spec.yaml"], ["run", "spec.yaml", "--until", "export"]):
-        done = leangen(*call, cwd=root)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return root / "generated" / "talker"
 
 
 def edit(file: Path, before: str, after: str) -> None:
