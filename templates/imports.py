@@ -120,6 +120,7 @@ from model import CausalLM, DecoderLayer, rotary_table
 from protocol import (
     COMPLETION_ONLY,
     FIELDS,
+    LONGEST,
     MODEL,
     SHOWN,
     ApiError,

@@ -78,6 +78,8 @@ HOSTILE = {
     "file": "{% include '/etc/passwd' %}",
     "syntax": "{% for %}",
     "nothing": "{# nothing #}",
+    "megabytes": "{{ 'x' * 2000000 }}",
+    "long words": "{{ raise_exception('x' * 100000) }}",
 }
 
 
@@ -173,7 +175,7 @@ def test_a_prompt_is_what_transformers_makes_of_it(
         TALK[:length], chat_template=template, add_generation_prompt=True
     )["input_ids"]
     script = load(copy(talker, tmp_path, template))
-    conversation = script.Conversation(script.Vocabulary().tokenizer)
+    conversation = script.Conversation(script.Vocabulary().tokenizer, 512)
     assert conversation.encode(TALK[:length]) == expected
     conversation.process.kill()
 
@@ -191,7 +193,7 @@ def test_a_prompt_is_what_transformers_makes_of_it(
 def test_what_spells_a_special_token_stays_text(talker: Path, said: str) -> None:
     script = load(talker)
     vocabulary = script.Vocabulary()
-    conversation = script.Conversation(vocabulary.tokenizer)
+    conversation = script.Conversation(vocabulary.tokenizer, 512)
     tokens = conversation.encode([{"role": "user", "content": said}])
     specials = [token for token in tokens if token < 4]
     assert specials == [0, 1, 0]  # the frame's own
@@ -224,7 +226,7 @@ def test_a_hostile_template_takes_no_server_down(
 def test_a_template_that_died_renders_again(talker: Path, tmp_path: Path) -> None:
     slow = "{% if messages[0].content == 'die' %}" + HOSTILE["loops"] + "{% endif %}ok"
     script = load(copy(talker, tmp_path, slow))
-    conversation = script.Conversation(script.Vocabulary().tokenizer)
+    conversation = script.Conversation(script.Vocabulary().tokenizer, 512)
     with pytest.raises(RuntimeError, match="does not come to an end"):
         conversation.encode([{"role": "user", "content": "die"}])
     assert conversation.encode([{"role": "user", "content": "live"}])
@@ -471,8 +473,12 @@ def test_ctrl_c_and_ctrl_d_end_it_quietly(talker: Path) -> None:
         shown = b""
         while not shown.endswith(b"> "):
             shown += os.read(ours, 1000)
-        os.write(ours, key)
-        assert process.wait(timeout=30) == 0
+        for _ in range(50):  # what comes before it listens is lost
+            os.write(ours, key)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+                break
+        assert process.poll() == 0
         assert b"Traceback" not in os.read(ours, 1000)
         os.close(ours)
 
