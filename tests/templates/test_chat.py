@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -439,6 +440,31 @@ def test_a_turn_costs_its_own_tokens(
             assert sum(read) < prompt
     kept.conversation.process.kill()
     again.conversation.process.kill()
+
+
+def test_a_turn_that_failed_leaves_nothing_behind(
+    talker: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, _ = talking(load(talker), 6)
+    made.answer("Hello there, who are you?")
+    turns, forward = list(made.turns), made.decoder.forward
+
+    def broken(tokens: list[int], positions: list[int]) -> np.ndarray:
+        found: np.ndarray = forward(tokens, positions)
+        return found * np.nan
+
+    made.decoder.forward = broken
+    with pytest.raises(FloatingPointError):
+        made.answer("And what is that? " * 3)
+    made.decoder.forward = forward
+    assert made.turns == turns
+    capsys.readouterr()
+    made.answer("Why?")
+    said = capsys.readouterr().out
+    made.turns, made.cached = turns, []
+    made.answer("Why?")
+    assert capsys.readouterr().out == said
+    made.conversation.process.kill()
 
 
 def test_the_oldest_turns_are_forgotten(
