@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leangen.generator.artifacts import (
+    chats,
     checkpoints_of,
     is_new,
     is_sparse,
@@ -40,8 +41,9 @@ class Stage:
     present: Callable[[Spec], bool] = lambda spec: True
     part_of: str = ""
     variant: Callable[[Spec], str] = lambda spec: "script"
-    runs: bool = True  # False: a module
+    runs: bool = True  # False: a module, or by_hand
     serves: bool = False  # True: does not end by itself
+    by_hand: bool = False  # True: a script that no run starts
 
     @property
     def script(self) -> str:
@@ -149,22 +151,27 @@ STAGES = (
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
-        costs=("model", "tokenizer.kind", "target.context", *TARGET),
+        costs=("model", "tokenizer", "target.context", *TARGET),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_here,
     ),
+    Stage("generation", runs=False, part_of="serve"),
+    Stage("chat_template", present=chats, runs=False),
+    Stage("conversation", present=chats, runs=False),
     Stage("protocol", runs=False),
+    Stage("messages", present=chats, runs=False),
     Stage("api", runs=False, part_of="serve"),
     Stage("listener", runs=False, part_of="serve"),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),
-        costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
+        costs=("model", "tokenizer", "sparsity.pattern", *BITS, *ENGINE)
         + (*TARGET, "target.context", "target.batch"),
         reads=lambda spec: ("onnx", *vocabulary(spec)),
         serves=True,
     ),
+    Stage("chat", fields=("model",), present=chats, runs=False, by_hand=True),
 )
 
 
