@@ -21,6 +21,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import sys
 import sysconfig
 import threading
@@ -68,6 +69,8 @@ from architecture import (
     NUM_HIDDEN_LAYERS,
     NUM_KEY_VALUE_HEADS,
     RMS_NORM_EPS,
+    ROPE_THETA,
+    SEPARATOR,
     SEQUENCE_LENGTH,
     SLIDING_WINDOW,
     VOCAB_SIZE,
@@ -99,13 +102,17 @@ from artifacts import (
 )
 from checkpoint import (
     CHECKPOINT,
+    NUMPY,
     Checkpoint,
+    Form,
     create,
     fingerprint,
+    lay_out,
     open_checkpoint,
     resume,
 )
 from decoder import Decoder, sample
+from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
 from listener import Listener
 from model import CausalLM, DecoderLayer, rotary_table
@@ -122,6 +129,7 @@ from protocol import (
 )
 from quality import WINDOW, Scores, compare, join, perplexity, score
 from report import in_words, markdown
+from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
 from tensors import (
     DEVICE,
     cut,
