@@ -14,7 +14,9 @@ ARCHITECTURES = {
     "qwen3": "qwen3",
     "qwen3_moe": "qwen3moe",
 }  # of llama.cpp's, by model_type
-PARSED = 600  # bytes of memory that a token and its merge take, read from tokenizer.json
+PARSED = (
+    600  # bytes of memory that a token and its merge take, read from tokenizer.json
+)
 SCALE_BITS = 16  # of a block of GGUF
 
 

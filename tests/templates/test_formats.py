@@ -81,7 +81,7 @@ def some_model(family: str, dtype: torch.dtype = torch.float32, **changes: Any) 
     kind, own = FAMILIES[family]
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **{**SMALL, **own, **changes})
-    model = AutoModelForCausalLM.from_config(config)
+    model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.normal_(1 if "norm" in name else 0, 0.1)
@@ -189,7 +189,8 @@ def test_compressed_tensors_loads_what_was_rounded(
     model = some_model(family, dtype)
     project = write(model, bits, "compressed-tensors", dtype)
     folder = project / "artifacts" / "compressed-tensors"
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    theirs.eval()
     ours = rounded(model, project, matrix=bits, table=None, scale=dtype)
     expected = logits_of(ours, PROMPT)
     np.testing.assert_allclose(logits_of(theirs, PROMPT), expected, atol=2e-5)
@@ -291,7 +292,7 @@ def test_llama_cpp_multiplies_by_the_same_levels(
 
 
 TEXT = "It's 12345 naïve  tests,\n\n\tISN'T it?  x = 'y' 日本語 😀\r\n end  "
-CUTS = {
+CUTS: dict[str, list[Any]] = {
     "gpt-2": [AS_GPT_2],
     "smollm": [DIGITS, AS_GPT_2],
     "llama-bpe": [pre_tokenizers.Split(Regex(LLAMA_3), "isolated"), BYTES],
