@@ -91,7 +91,13 @@ def _is_here(spec: Spec) -> bool:
 STAGES = (
     Stage("artifacts", runs=False),
     Stage("architecture", fields=("model", "tokenizer"), runs=False),
-    Stage("checkpoint", fields=("model",), present=_is_here, runs=False),
+    Stage(
+        "checkpoint",
+        fields=("model",),
+        present=_is_here,
+        runs=False,
+        part_of="export",
+    ),
     Stage(
         "data",
         fields=("tokenizer", "data", "model"),
@@ -147,7 +153,8 @@ STAGES = (
     Stage(
         "export_compressed_tensors",
         fields=("model", "tokenizer"),
-        costs=("model", "quantization.weights", "quantization.group_size", *TARGET),
+        costs=("model", "quantization.weights", "quantization.group_size", *TARGET)
+        + ("export.formats",),
         reads=read_by_packing,
         writes=lambda spec: ("compressed-tensors",),
         present=lambda spec: "compressed-tensors" in spec.export.formats,
@@ -160,7 +167,8 @@ STAGES = (
     Stage(
         "export_gguf",
         fields=("model", "tokenizer", "quantization.weights"),
-        costs=("model", "quantization.weights", *TARGET, *ENGINE),
+        costs=("model", "tokenizer.kind", "quantization.weights", *TARGET, *ENGINE)
+        + ("quantization.group_size", "export.formats"),
         reads=lambda spec: (*checkpoints_of(spec)[-1:], *vocabulary(spec)),
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,

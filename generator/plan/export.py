@@ -20,7 +20,7 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
     return StagePlan(
         stage="export",
         place=target_place(spec, "cpu"),
-        ledger=arrange([*_checkpoint(spec, counts), *at_work(spec, counts)]),
+        ledger=arrange([*_checkpoint(spec, counts), *_at_work(spec, counts)]),
         constants={
             "storage": STORAGE.get(bits, "quantized"),
             "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
@@ -30,7 +30,7 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
     )
 
 
-def largest_matrix(counts: Counts) -> int:
+def _largest(counts: Counts) -> int:
     """Weights of the largest matrix that there is."""
     return max(counts.embedding, counts.largest)
 
@@ -38,7 +38,7 @@ def largest_matrix(counts: Counts) -> int:
 def _checkpoint(spec: Spec, counts: Counts) -> list[Item]:
     """Account for the mapped weights; a given checkpoint goes through matrix by matrix."""
     if spec.model.pretrained:
-        return [float32("weights", largest_matrix(counts))]
+        return [float32("weights", _largest(counts))]
     return [
         float32("weights", counts.matrices),
         float32("embeddings", counts.embedding + counts.head),
@@ -46,9 +46,9 @@ def _checkpoint(spec: Spec, counts: Counts) -> list[Item]:
     ]
 
 
-def at_work(spec: Spec, counts: Counts) -> list[Item]:
+def _at_work(spec: Spec, counts: Counts) -> list[Item]:
     """Account for a block, and for the matrix of integers that blocks add up to."""
-    matrix = largest_matrix(counts)
+    matrix = _largest(counts)
     block = min(BLOCK, matrix)
     size, formula = BLOCK_BYTES * block, f"{block:,} weights x {BLOCK_BYTES} bytes"
     if spec.quantization.weights < 16:
