@@ -77,6 +77,12 @@ def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     return "sparse", *teacher, *tokens("train", "val")
 
 
+def read_by_packing(spec: Spec) -> tuple[str, ...]:
+    """A given checkpoint has its tokenizer in its folder; a new one gets it there."""
+    tokenizer = vocabulary(spec) if is_new(spec) else ()
+    return *checkpoints_of(spec)[-1:], *tokenizer
+
+
 def read_by_evaluation(spec: Spec) -> tuple[str, ...]:
     """Every checkpoint on the way is measured, and the export."""
     models = "onnx", *checkpoints_of(spec)

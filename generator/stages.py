@@ -9,6 +9,7 @@ from leangen.generator.artifacts import (
     is_new,
     is_sparse,
     read_by_evaluation,
+    read_by_packing,
     read_by_pruning,
     read_by_recovery,
     splits_of,
@@ -137,12 +138,42 @@ STAGES = (
     ),
     Stage("graph", fields=("model", "target.context"), runs=False, part_of="export"),
     Stage(
+        "rounding",
+        fields=("quantization.weights", "quantization.group_size"),
+        present=lambda spec: spec.quantization.weights < 16,
+        runs=False,
+        part_of="export",
+    ),
+    Stage(
         "export",
         fields=("model", "quantization"),
         costs=("model", "quantization.weights", "quantization.arithmetic")
         + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: checkpoints_of(spec)[-1:],
         writes=lambda spec: ("onnx",),
+    ),
+    Stage(
+        "export_compressed_tensors",
+        fields=("model", "tokenizer"),
+        costs=("model", "quantization.weights", "quantization.group_size", *TARGET)
+        + ("export.formats",),
+        reads=read_by_packing,
+        writes=lambda spec: ("compressed-tensors",),
+        present=lambda spec: "compressed-tensors" in spec.export.formats,
+    ),
+    Stage(
+        "gguf_file",
+        present=lambda spec: "gguf" in spec.export.formats,
+        runs=False,
+    ),
+    Stage(
+        "export_gguf",
+        fields=("model", "tokenizer", "quantization.weights"),
+        costs=("model", "tokenizer.kind", "quantization.weights", *TARGET, *ENGINE)
+        + ("quantization.group_size", "export.formats"),
+        reads=lambda spec: (*checkpoints_of(spec)[-1:], *vocabulary(spec)),
+        writes=lambda spec: ("gguf",),
+        present=lambda spec: "gguf" in spec.export.formats,
     ),
     Stage("decoder", runs=False),
     Stage("vocabulary", fields=("tokenizer",), runs=False),

@@ -13,6 +13,7 @@ from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
     Data,
     Evaluate,
+    Export,
     Gates,
     Model,
     Quantization,
@@ -137,6 +138,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
         ),
+        export=Export(formats=tuple(filled["export"].get("formats", ()))),
         target=_target(target, serving),
         serve=Serve(**serve | {"device": device}),
         evaluate=Evaluate(**filled["evaluate"]),

@@ -152,6 +152,13 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Export:
+    """What is written beside the model that the engine loads: compressed-tensors, gguf."""
+
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Target:
     """Where the model is served: vram_budget in bytes, context in tokens, batch in sequences.
 
@@ -205,6 +212,7 @@ class Spec:
     train: Train
     sparsity: Sparsity
     quantization: Quantization
+    export: Export
     target: Target
     serve: Serve
     evaluate: Evaluate

@@ -21,6 +21,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -73,6 +74,8 @@ from architecture import (
     NUM_HIDDEN_LAYERS,
     NUM_KEY_VALUE_HEADS,
     RMS_NORM_EPS,
+    ROPE_THETA,
+    SEPARATOR,
     SEQUENCE_LENGTH,
     SLIDING_WINDOW,
     VOCAB_SIZE,
@@ -104,17 +107,21 @@ from artifacts import (
 )
 from checkpoint import (
     CHECKPOINT,
+    NUMPY,
     Checkpoint,
+    Form,
     create,
     expert_shapes,
     experts,
     fingerprint,
+    lay_out,
     open_checkpoint,
     resume,
 )
 from conversation import Conversation
 from decoder import Decoder, sample
 from generation import Piece, generate, load, spell
+from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
@@ -137,6 +144,7 @@ from protocol import (
 )
 from quality import WINDOW, Scores, compare, join, perplexity, score
 from report import in_words, markdown
+from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
 from tensors import (
     DEVICE,
     cut,

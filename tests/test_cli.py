@@ -61,8 +61,8 @@ def test_build_touches_only_what_changed(project: Path, leangen: Leangen) -> Non
         for p in folder(project).iterdir()
         if p.stat().st_mtime_ns != times[p.name]
     }
-    assert touched == {"export.py", "leangen.lock", "plan.json"}
-    assert "wrote generated/my-model/export.py" in done.stdout
+    assert touched == {"rounding.py", "leangen.lock", "plan.json"}
+    assert "wrote generated/my-model/rounding.py" in done.stdout
 
 
 def test_build_removes_what_the_spec_no_longer_says(

@@ -239,7 +239,8 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(pipeline / "artifacts", artifacts)
-    for name in ("export", "graph", "architecture", "artifacts", "checkpoint"):
+    modules = ("graph", "architecture", "artifacts", "checkpoint", "rounding")
+    for name in ("export", *modules):
         shutil.copy(pipeline / f"{name}.py", tmp_path)
     shutil.copy(pipeline / "requirements-export.txt", tmp_path)
     (artifacts / "ledger.json").unlink()

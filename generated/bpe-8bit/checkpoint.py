@@ -24,6 +24,7 @@ SHARD_BYTES = 5_000_000_000  # of a file, at most: as transformers writes them
 BLOCK = 2**20  # weights that are at work at once
 COPIES = ("lm_head.weight", "rotary_emb.inv_freq")  # that some folders hold, besides
 NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # of the last one, its bits
+Form = tuple[str, tuple[int, ...]]  # a tensor's type and shape
 
 
 class Place(NamedTuple):
@@ -37,7 +38,7 @@ class Place(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes in the file."""
-        return math.prod(self.shape) * np.dtype(NUMPY[self.dtype]).itemsize
+        return math.prod(self.shape) * int(self.dtype.lstrip("BFI")) // 8
 
 
 def place_of(file: Path, start: int, row: dict) -> Place:
@@ -57,7 +58,6 @@ class Checkpoint:
         self.places: dict[str, Place] = {}
         for file in files:
             self.places |= self.header(file)
-        self.check()
 
     @property
     def dtypes(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ class Checkpoint:
         except Exception:  # noqa: BLE001 - JSON that may hold anything
             self.refuse(f"{file} is no safetensors file, or is damaged")
 
-    def check(self) -> None:
+    def checked(self) -> "Checkpoint":
         """Stop where the tensors are not those of the model, or lie outside of the file."""
         for name, shape in tensor_shapes().items():
             if name not in self.places:
@@ -93,6 +93,7 @@ class Checkpoint:
         for name in self.places.keys() - tensor_shapes().keys():
             if not name.endswith(COPIES):
                 self.refuse(f"{name} in {self.folder} has no place in config.json")
+        return self
 
     def refuse(self, problem: str) -> NoReturn:
         """Stop because of what lies in the folder."""
@@ -122,11 +123,12 @@ class Checkpoint:
         """Read a whole tensor as 32-bit floats."""
         return np.concatenate([*self.blocks(name)])
 
-    def write(self, name: str, data: np.ndarray) -> None:
-        """Write the bytes of a tensor: (bytes,)."""
+    def write(self, name: str, *parts: np.ndarray) -> None:
+        """Write the bytes of a tensor, one part behind the other."""
         with self.places[name].file.open("r+b") as file:
             file.seek(self.places[name].offset)
-            file.write(data)
+            for part in parts:
+                file.write(part)
 
     def note(self, run: list, layers: int) -> None:
         """Note, once they are on the disk, that the first layers are written."""
@@ -148,7 +150,7 @@ def resume(folder: Path, run: list, dtypes: dict[str, str]) -> tuple[Checkpoint,
     try:
         noted = json.loads(progress_of(folder).read_text())
         if noted["run"] == run:
-            return Checkpoint(folder, shards(folder), ""), noted["layers"]
+            return Checkpoint(folder, shards(folder), "").checked(), noted["layers"]
     except (FileNotFoundError, KeyError, RecursionError, TypeError, ValueError):
         pass  # there is none that could be continued
     remove(folder)
@@ -167,7 +169,7 @@ def open_checkpoint(name: str) -> Checkpoint:
     files = shards(folder)
     for file in files:
         require(f"{name}/{file.name}")
-    return Checkpoint(folder, files, f"run {maker_of(name)} again")
+    return Checkpoint(folder, files, f"run {maker_of(name)} again").checked()
 
 
 def fingerprint(name: str) -> list:
@@ -189,9 +191,15 @@ def shards(folder: Path) -> list[Path]:
 
 def create(folder: Path, dtypes: dict[str, str]) -> Checkpoint:
     """Lay out a checkpoint, all zeros yet, for tensors of these types by name."""
+    tensors = {name: (dtypes[name], shape) for name, shape in tensor_shapes().items()}
+    return lay_out(folder, config(), tensors)
+
+
+def lay_out(folder: Path, settings: dict, tensors: dict[str, Form]) -> Checkpoint:
+    """Lay out a folder, all zeros yet, for tensors of these types and shapes by name."""
     folder.mkdir()
-    write_json(folder / "config.json", config())
-    files = spread(folder, dtypes)
+    write_json(folder / "config.json", settings)
+    files = spread(folder, tensors)
     for file, places in files.items():
         table = {
             name: {
@@ -214,12 +222,12 @@ def create(folder: Path, dtypes: dict[str, str]) -> Checkpoint:
     return Checkpoint(folder, [*files], "")
 
 
-def spread(folder: Path, dtypes: dict[str, str]) -> dict[Path, dict[str, Place]]:
+def spread(folder: Path, tensors: dict[str, Form]) -> dict[Path, dict[str, Place]]:
     """Distribute tensors over files, none above SHARD_BYTES: offsets count from the header."""
     shards: list[dict[str, Place]] = [{}]
     used = 0
-    for name, shape in tensor_shapes().items():
-        place = Place(folder, used, dtypes[name], shape)
+    for name, (dtype, shape) in tensors.items():
+        place = Place(folder, used, dtype, shape)
         if shards[-1] and used + place.nbytes > SHARD_BYTES:
             shards.append({})
             place = place._replace(offset=0)

@@ -173,7 +173,7 @@ def save(chunks: Iterator[tuple[str, np.ndarray]], folder: Path) -> None:
             np.lib.format.write_array_header_1_0(file, header)
         print(f"{split:13} {count:12,} tokens", flush=True)
     if counts[SPLITS[0]] < 2:  # a separator alone
-        stop(f"there is no text for {SPLITS[0]}: add some to what data names in the spec")
+        stop(f"there is no text for {SPLITS[0]}: add some to the files of the spec")
 
 
 def main() -> None:

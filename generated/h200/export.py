@@ -33,26 +33,9 @@ from architecture import VOCAB_SIZE, is_pruned, tensor_shapes
 from artifacts import ARTIFACTS, finish, peak_bytes, run, writing
 from checkpoint import open_checkpoint
 from graph import EMBEDDING, Graph, decoder
+from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
 
-BITS = 4  # quantization.weights
-HEAD_BITS = 8  # the output head tells all tokens apart: it keeps more
-GROUP_SIZE = 32  # quantization.group_size: inputs that share a scale
 ACCURACY_LEVEL = 4  # quantization.arithmetic: 4 is int8, 1 is float32
-
-
-def quantize(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Round (out, in) to levels (out, groups, GROUP_SIZE) and scales (out, groups).
-
-    A group's weight of largest magnitude falls on its lowest level, as in llama.cpp's
-    Q4_0. Levels are stored unsigned: the middle one, 2 ** (bits - 1), is zero.
-    """
-    middle = 2 ** (bits - 1)
-    groups = weight.reshape(len(weight), -1, GROUP_SIZE)
-    largest = np.abs(groups).argmax(axis=2, keepdims=True)
-    scales = np.take_along_axis(groups, largest, axis=2) / -middle  # (out, groups, 1)
-    divisors = np.where(scales == 0, 1, scales)
-    levels = np.rint(groups / divisors).clip(-middle, middle - 1) + middle
-    return levels.astype(np.uint8), scales[..., 0]
 
 
 def linear_stored(graph: Graph, x: str, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from leangen.generator.plan.data import plan_data
 from leangen.generator.plan.evaluate import plan_evaluate
 from leangen.generator.plan.export import plan_export
+from leangen.generator.plan.formats import plan_compressed_tensors, plan_gguf
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.notes import tightness, warnings
 from leangen.generator.plan.parameters import Counts, count
@@ -23,6 +24,8 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
     "prune": plan_prune,
     "recover": plan_recover,
     "export": plan_export,
+    "export_compressed_tensors": plan_compressed_tensors,
+    "export_gguf": plan_gguf,
     "evaluate": plan_evaluate,
     "serve": plan_serve,
 }

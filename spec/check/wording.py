@@ -48,7 +48,9 @@ def noun(field: Schema, path: FieldPath) -> str:
     if "x-catalogue" in field:
         return _KNOWN[field["x-catalogue"]]
     if "string" in types(field) and {"enum", "pattern", "if"} & set(field):
-        name = str(path[-1]).replace("_", " ")
+        last, item = path[-1], isinstance(path[-1], int)
+        name = str(path[-2]).removesuffix("s") if item else str(last)
+        name = name.replace("_", " ")
         return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
     return _TYPES.get(types(field)[0], "text")
 

@@ -2,7 +2,7 @@
 
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
-from leangen.spec.rules import origin, placement, widths
+from leangen.spec.rules import formats, origin, placement, widths
 from leangen.spec.rules.rule import Problem, idle, rule
 
 FILES = {"text": ".txt", "jsonl": ".jsonl"}  # sources that name files, as these end
@@ -182,6 +182,7 @@ RULES = (
     *widths.RULES,
     *origin.RULES,
     *placement.RULES,
+    *formats.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

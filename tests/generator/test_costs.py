@@ -37,6 +37,7 @@ CHANGES: list[dict[str, Any]] = [
     {"quantization": {"weights": 16}, "target": CPU},
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},
     {"serve": {"engine": "torch"}, "quantization": {"weights": 8}, "sparsity": SPARSE},
+    {"export": {"formats": ["compressed-tensors", "gguf"]}, "target": CPU},
     {"tokenizer": "bytes", "target": CPU | {"vram_budget": "20GiB"}},
 ]
 SPECS = [loads(yaml.safe_dump(PAGE | change)) for change in CHANGES]
