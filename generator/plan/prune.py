@@ -71,7 +71,7 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         constants={
             "device": pruning.place.device,
             "micro_batch": sequences,
-            "dtype": "bfloat16" if pruning.element == 2 else "float32",
+            "bf16": pruning.element == 2,
             "hidden_device": pruning.place.device if near else "cpu",
         },
     )
