@@ -1,13 +1,20 @@
 """What lies under artifacts/, by the spec: the files that each stage reads and writes."""
 
+from itertools import compress
+
 from leangen.spec import Spec
 
-CHECKPOINTS = ("dense", "sparse", "recovered")
+CHECKPOINTS = ("dense", "tuned", "sparse", "recovered")
 
 
 def is_new(spec: Spec) -> bool:
     """Whether weights are trained from scratch."""
     return not spec.model.pretrained
+
+
+def tunes(spec: Spec) -> bool:
+    """Whether given weights are trained further."""
+    return spec.train.tunes
 
 
 def is_sparse(spec: Spec) -> bool:
@@ -17,7 +24,7 @@ def is_sparse(spec: Spec) -> bool:
 
 def trains(spec: Spec) -> bool:
     """Whether anything is trained."""
-    return is_new(spec) or spec.sparsity.recover is not None
+    return is_new(spec) or tunes(spec) or spec.sparsity.recover is not None
 
 
 def chats(spec: Spec) -> bool:
@@ -42,9 +49,14 @@ def vocabulary(spec: Spec) -> tuple[str, ...]:
 
 def checkpoints_of(spec: Spec) -> tuple[str, ...]:
     """Name the checkpoints on the way to the exported model, in order."""
-    sparse, recover = is_sparse(spec), spec.sparsity.recover
-    there = {"dense": True, "sparse": sparse, "recovered": recover is not None}
-    return tuple(name for name in CHECKPOINTS if there[name])
+    recovers = spec.sparsity.recover is not None
+    there = (True, tunes(spec), is_sparse(spec), recovers)
+    return tuple(compress(CHECKPOINTS, there))
+
+
+def whole_of(spec: Spec) -> str:
+    """Name the checkpoint before anything is pruned: what teaches a recovery, too."""
+    return "tuned" if tunes(spec) else "dense"
 
 
 def calibration_of(spec: Spec) -> str:
@@ -65,15 +77,20 @@ def splits_of(spec: Spec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
 
 
+def read_by_training(spec: Spec) -> tuple[str, ...]:
+    """Given weights are where a fine-tuning starts."""
+    return *(("dense",) if tunes(spec) else ()), *tokens("train", "val")
+
+
 def read_by_pruning(spec: Spec) -> tuple[str, ...]:
     """Whoever looks at activations needs text."""
-    return "dense", *(tokens(calibration_of(spec)) if calibrates(spec) else ())
+    return whole_of(spec), *(tokens(calibration_of(spec)) if calibrates(spec) else ())
 
 
 def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     """A teacher is read where something is distilled from it."""
     recover = spec.sparsity.recover
-    teacher = ("dense",) if recover and recover.distill else ()
+    teacher = (whole_of(spec),) if recover and recover.distill else ()
     return "sparse", *teacher, *tokens("train", "val")
 
 

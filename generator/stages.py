@@ -12,10 +12,13 @@ from leangen.generator.artifacts import (
     read_by_packing,
     read_by_pruning,
     read_by_recovery,
+    read_by_training,
     splits_of,
     tokens,
     trains,
+    tunes,
     vocabulary,
+    whole_of,
 )
 from leangen.spec import Spec
 
@@ -82,7 +85,7 @@ def _recovers(spec: Spec) -> bool:
 
 def _computes(spec: Spec) -> bool:
     """Whether any stage needs torch."""
-    return is_new(spec) or is_sparse(spec)
+    return trains(spec) or is_sparse(spec)
 
 
 def _is_here(spec: Spec) -> bool:
@@ -114,9 +117,10 @@ STAGES = (
         "train",
         fields=(*MEMORY, "train"),
         costs=(*MEMORY, "train.tokens"),
-        reads=lambda spec: tokens("train", "val"),
-        writes=lambda spec: ("dense",),
-        present=is_new,
+        reads=read_by_training,
+        writes=lambda spec: (whole_of(spec),),
+        present=lambda spec: is_new(spec) or tunes(spec),
+        variant=lambda spec: "tune" if tunes(spec) else "script",
     ),
     Stage(
         "prune",

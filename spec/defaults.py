@@ -30,6 +30,7 @@ LONGEST = (
     2048  # tokens to train given weights on, at most: as Wanda and SparseGPT calibrate
 )
 PUBLISHED = 16  # bits of given weights, unless the spec asks for others
+TUNING = 2e-5  # learning rate for given weights, likewise; TRL's and Alpaca's, too
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 HOME = "~"
@@ -69,10 +70,21 @@ def with_model(filled: Values, written: Values, given: Given | None) -> dict[str
     shape = given.config if given else {**preset, **named}
     pretrained = given is not None or "tokens" not in _section(written, "train")
     model = shape_of(shape) | origin | {"pretrained": pretrained}
-    own = _section(written, "quantization")
-    unasked = {"weights": PUBLISHED} if pretrained and "weights" not in own else {}
-    bits = {"quantization": _section(filled, "quantization") | unasked}
-    return {**filled, "model": model} | (bits if unasked else {})
+    completed = {**filled, "model": model}
+    if pretrained:
+        defaults = {"quantization": {"weights": PUBLISHED}}
+        defaults |= {"train": {"learning_rate": TUNING}} if tunes(written) else {}
+        completed |= {
+            name: {**_section(filled, name), **own, **_section(written, name)}
+            for name, own in defaults.items()
+        }
+    return completed
+
+
+def tunes(written: Values) -> bool:
+    """Whether the weights of a checkpoint are trained further: where it is said how far."""
+    given = "checkpoint" in _section(written, "model")
+    return given and "tokens" in _section(written, "train")
 
 
 def _section(values: Values, name: str) -> dict[str, Any]:
@@ -133,7 +145,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             test=tuple(data.get("test", ())),
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
-        train=Train(**filled["train"] | {"hardware": training}),
+        train=Train(**filled["train"] | {"hardware": training}, tunes=tunes(written)),
         sparsity=_sparsity(filled["sparsity"]),
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]

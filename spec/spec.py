@@ -97,8 +97,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
-    """Training from scratch; batch_size counts sequences, warmup is a share of the steps."""
+    """Training; batch_size counts sequences, warmup is a share of the steps.
 
+    `tunes`: whether given weights are trained further; without any, it is from scratch.
+    """
+
+    tunes: bool
     tokens: int
     batch_size: int
     learning_rate: float

@@ -40,6 +40,11 @@ class Training:
         return self.recover is not None and self.recover.distill
 
     @property
+    def teacher_element(self) -> int:
+        """Bytes of a teacher's weight: as it is computed with; on a CPU, in float32."""
+        return self.element if self.place.device == "cuda" else 4
+
+    @property
     def whole_attention(self) -> bool:
         """Whether CUDA keeps attention's T x T weights: in float32, with grouped heads.
 
@@ -51,7 +56,7 @@ class Training:
 
 
 def training_of(spec: Spec, counts: Counts, recover: Recover | None) -> Training:
-    """See a spec as what trains does: from scratch, or what pruning left."""
+    """See a spec as what trains does: from scratch, given weights, or what pruning left."""
     return Training(
         model=spec.model,
         counts=counts,

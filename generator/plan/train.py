@@ -17,7 +17,7 @@ ENOUGH_TOKENS = {"cpu": 1_024, "cuda": 8_192}
 
 
 def plan_train(spec: Spec, counts: Counts) -> StagePlan:
-    """Plan the training from scratch."""
+    """Plan the training: from scratch, or of given weights."""
     return plan_training("train", training_of(spec, counts, recover=None))
 
 

@@ -57,8 +57,9 @@ def _state(training: Training) -> list[Item]:
         mask = f"{matrices:,} x 1 byte: which weights are zero"
         items.append(Item("metadata", matrices, mask, "recover.py"))
     if training.distills:
-        note = f"{total:,} x 32 bits: the dense model"
-        items.append(Item("teacher", 4 * total, note, "recover.py"))
+        size = training.teacher_element
+        note = f"{total:,} x {8 * size} bits: the dense model"
+        items.append(Item("teacher", size * total, note, "recover.py"))
     return items
 
 

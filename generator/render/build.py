@@ -9,6 +9,7 @@ from leangen.generator.artifacts import (
     checkpoints_of,
     measured_texts,
     splits_of,
+    whole_of,
 )
 from leangen.generator.plan import Plan
 from leangen.generator.plan.step import sequence_length
@@ -47,6 +48,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "made_by": makers_of(spec),
         "checkpoints": checkpoints_of(spec),
         "dense": "the checkpoint" if given else "artifacts/dense/",
+        "whole": whole_of(spec),
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
         "texts": measured_texts(spec),

@@ -5,6 +5,11 @@ from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
 from leangen.spec.rules import formats, origin, placement, widths
 from leangen.spec.rules.rule import Problem, idle, rule
 
+BATCH = ("train.batch_size", "model.max_position_embeddings") + (
+    "model.pretrained",
+    "target.context",
+)
+Batch = tuple[int, int, bool | None, int]
 FILES = {"text": ".txt", "jsonl": ".jsonl"}  # sources that name files, as these end
 
 
@@ -105,36 +110,38 @@ def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None
     return _only_if_integer("quantization.arithmetic", bits, arithmetic)
 
 
-@rule(
-    "train.tokens",
-    "train.batch_size",
-    "model.max_position_embeddings",
-    "model.pretrained",
-)
+@rule("train.tokens", *BATCH, written="train.tokens")
 def training_has_a_batch(
-    tokens: int, batch: int, length: int, given: bool | None
+    tokens: int,
+    batch: int,
+    positions: int,
+    given: bool | None,
+    context: int,
+    written: int | None,
 ) -> Problem | None:
-    """An optimizer step takes a whole batch."""
-    return None if given else _a_batch("train.tokens", tokens, batch, length)
+    """An optimizer step takes a whole batch; given weights need not be trained."""
+    if given and written is None:
+        return None
+    return _a_batch("train.tokens", tokens, batch, positions, given, context)
 
 
-@rule(
-    "sparsity.recover.tokens",
-    "train.batch_size",
-    "model.max_position_embeddings",
-    "model.pretrained",
-    "target.context",
-)
-def recovery_has_a_batch(
-    tokens: int | None, batch: int, positions: int, given: bool | None, context: int
-) -> Problem | None:
-    """Recovery takes the batches of training, those of given weights as long as the context."""
+@rule("sparsity.recover.tokens", *BATCH)
+def recovery_has_a_batch(tokens: int | None, *sizes: *Batch) -> Problem | None:
+    """Recovery takes the batches of training."""
     path = "sparsity.recover.tokens"
+    return None if tokens is None else _a_batch(path, tokens, *sizes)
+
+
+def _a_batch(
+    field: str,
+    tokens: int,
+    batch: int,
+    positions: int,
+    given: bool | None,
+    context: int,
+) -> Problem | None:
+    """Sequences for given weights are as long as the context."""
     length = min(context, LONGEST) if given else positions
-    return None if tokens is None else _a_batch(path, tokens, batch, length)
-
-
-def _a_batch(field: str, tokens: int, batch: int, length: int) -> Problem | None:
     least = batch * length
     if tokens >= least:
         return None

@@ -57,15 +57,6 @@ def a_checkpoint_has_its_tokenizer(
     return idle("tokenizer", "a checkpoint, which has its own", "delete it")
 
 
-@rule("model.checkpoint", written="train.tokens")
-def a_checkpoint_is_trained(checkpoint: str | None, tokens: object) -> Problem | None:
-    """Nothing is trained from scratch where weights are given."""
-    if checkpoint is None or tokens is None:
-        return None
-    remedy = "delete it; sparsity.recover.tokens trains after pruning"
-    return idle("train.tokens", "a checkpoint", remedy)
-
-
 def _first_written(paths: tuple[str, ...], own: tuple[object, ...]) -> str | None:
     """Name the first of some fields that the author wrote, whatever it says."""
     given = (path for path, value in zip(paths, own, strict=True) if value is not None)
@@ -78,5 +69,4 @@ RULES = (
     a_preset_has_its_architecture,
     a_published_model_has_its_shape,
     a_checkpoint_has_its_tokenizer,
-    a_checkpoint_is_trained,
 )
