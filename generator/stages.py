@@ -63,6 +63,7 @@ MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     "target.context",
 )
 PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method") + (
+    "sparsity.exempt",
     "sparsity.calibration_sequences",
 )
 TRAINING = (
@@ -202,7 +203,7 @@ STAGES = (
         "serve",
         fields=("tokenizer", "serve"),
         costs=("model", "tokenizer", "sparsity.pattern", *BITS, *ENGINE)
-        + (*TARGET, "target.context", "target.batch"),
+        + ("sparsity.exempt", *TARGET, "target.context", "target.batch"),
         reads=lambda spec: ("onnx", *vocabulary(spec)),
         serves=True,
     ),

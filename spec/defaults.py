@@ -72,8 +72,9 @@ def with_model(filled: Values, written: Values, given: Given | None) -> dict[str
     model = shape_of(shape) | origin | {"pretrained": pretrained}
     completed = {**filled, "model": model}
     if pretrained:
-        defaults = {"quantization": {"weights": PUBLISHED}}
-        defaults |= {"train": {"learning_rate": TUNING}} if tunes(written) else {}
+        defaults: dict[str, Values] = {"quantization": {"weights": PUBLISHED}}
+        if tunes(written):
+            defaults["train"] = {"learning_rate": TUNING}
         completed |= {
             name: {**_section(filled, name), **own, **_section(written, name)}
             for name, own in defaults.items()
@@ -203,6 +204,7 @@ def _sparsity(values: Values) -> Sparsity:
         pattern=values["pattern"],
         ratio=values.get("ratio"),
         method=values["method"],
+        exempt=tuple(values.get("exempt", ())),
         calibration_sequences=values["calibration_sequences"],
         recover=None if recover is None else Recover(**recover),
     )

@@ -128,11 +128,15 @@ class Recover:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Which weights become zero; pattern is dense, unstructured or N:M."""
+    """Which weights become zero; pattern is dense, unstructured or N:M.
+
+    `exempt`: numbers of layers and names of projections that stay dense.
+    """
 
     pattern: str
     ratio: float | None
     method: str
+    exempt: tuple[int | str, ...]
     calibration_sequences: int
     recover: Recover | None
 

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from architecture import SEQUENCE_LENGTH, VOCAB_SIZE
 from artifacts import damaged, reading, stop, writing
-from checkpoint import Checkpoint, open_checkpoint
-from layout import create
+from checkpoint import Checkpoint, create, open_checkpoint
 from model import CausalLM
 
 DEVICE = "cpu"
@@ -18,10 +17,11 @@ TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def read(checkpoint: Checkpoint, name: str) -> Tensor:
-    """Read a tensor as it is stored; stop where it is nothing to compute with."""
+    """Read a tensor as it is stored; stop where a weight is infinite or not a number."""
     place = checkpoint.places[name]
     weight = torch.from_numpy(checkpoint.raw(name)).view(TYPES[place.dtype])
-    checkpoint.judge(name, bool(weight.isfinite().all()), empty=not weight.any())
+    if not weight.isfinite().all():
+        checkpoint.refuse(f"{name} in {place.file} is not finite")
     return weight.view(place.shape)
 
 

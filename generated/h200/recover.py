@@ -54,6 +54,14 @@ def hold_zeros(model: CausalLM, optimizer: torch.optim.Optimizer) -> None:
     optimizer.register_step_post_hook(restore)
 
 
+def load_teacher() -> CausalLM:
+    """Load the dense model: nothing of it changes, so that it needs no 32 bits."""
+    teacher = load_model("dense").requires_grad_(False)
+    for parameter in teacher.parameters():
+        parameter.data = parameter.bfloat16()  # the rotary table stays in 32 bits
+    return teacher
+
+
 @torch.compile(dynamic=False)
 def distill_loss(teacher: CausalLM, model: CausalLM, tokens: Tensor) -> Tensor:
     """Mean of the cross-entropies against the text and against the teacher, in nats."""
@@ -70,8 +78,7 @@ def main() -> None:
     model = load_model("sparse")
     optimizer = make_optimizer(model)
     hold_zeros(model, optimizer)
-    teacher = load_model("dense").requires_grad_(False)
-    objective = functools.partial(distill_loss, teacher)
+    objective = functools.partial(distill_loss, load_teacher())
     # Another seed: not the sequences of the training again.
     recovery = Run(TOKENS, LEARNING_RATE, SEED + 1, READS)
     train(model, optimizer, objective, recovery, MICRO_BATCH)

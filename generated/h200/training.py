@@ -204,13 +204,15 @@ def train(
     log, caught = load_state(model, optimizer, run), catch_signals()
     done = log[-1]["step"] if log else 0
     timed, started = done, time.perf_counter()  # speed is measured from here
+    saved = started
     for step in range(done + 1, run.steps + 1):
         set_learning_rate(optimizer, run, step)
         batch = draw(train_tokens, run, step).to(DEVICE).split(micro_batch)
         loss = train_step(model, optimizer, batch, objective)
         validates = step % math.ceil(run.steps / VALIDATIONS) == 0 or step == run.steps
-        saves = validates or caught or time.perf_counter() - started > 60 * SAVE_MINUTES
-        if not saves and step % math.ceil(run.steps / SHOWN):
+        due = time.perf_counter() - saved > 60 * SAVE_MINUTES
+        saves = due or caught or step == run.steps
+        if not (saves or validates) and step % math.ceil(run.steps / SHOWN):
             continue
         losses = {"loss": loss.item()}  # waits for the device
         seconds = time.perf_counter() - started
@@ -225,6 +227,8 @@ def train(
             print(f"{line:<79}", end="\n" if validates else "\r", flush=True)
         if saves:
             save_state(model, optimizer, run, log)
+            saved = time.perf_counter()
+        if saves or validates:
             timed, started = step, time.perf_counter()
         if caught:
             print(f"\n{SCRIPT}: stopped after step {step:,}: run it again to go on")

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from leangen.generator.plan.exempt import exempt_share, in_words
 from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
+from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
 from leangen.spec import Spec
 
@@ -60,7 +62,11 @@ def warnings(spec: Spec) -> Iterator[str]:
         )
     if spec.sparsity.pattern != "dense":
         yield from _kernel(spec)
-        yield _share(zeros(spec), spec)
+        dense = exempt_share(spec, count(spec.model))
+        yield _share(zeros(spec) * (1 - dense), spec)
+        if dense:
+            what = in_words(spec.sparsity.exempt)
+            yield f"{what}: dense, {dense:.0%} of the layers' weights (sparsity.exempt)"
     window = spec.model.sliding_window
     if window and spec.target.context > window and not engine.slides:
         yield (
@@ -80,7 +86,7 @@ def tightness(stages: Iterable[StagePlan]) -> Iterator[str]:
 
 
 def zeros(spec: Spec) -> float:
-    """Share of the weights that become zero."""
+    """Share of the weights that become zero where a pattern is."""
     kept = spec.sparsity.kept
     return 1 - kept[0] / kept[1] if kept else spec.sparsity.ratio or 0.0
 

@@ -1,6 +1,7 @@
 """Serving: the engine, its weights, and every sequence's context full."""
 
 from leangen.generator.plan.budget import target_place
+from leangen.generator.plan.exempt import exempt_share
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, largest
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
@@ -49,7 +50,7 @@ def weights_of(spec: Spec, counts: Counts) -> Weights:
         engine=spec.engine,
         bits=spec.quantization.weights,
         group_size=spec.quantization.group_size,
-        skips_zeros=skips_zeros(spec),
+        skipping=1 - exempt_share(spec, counts) if skips_zeros(spec) else 0,
     )
 
 

@@ -16,14 +16,15 @@ SEMI_STRUCTURED = "PyTorch's semi-structured layout: half the values, 2 bits for
 class Weights:
     """Weights in an engine's format; group_size counts those that share a scale.
 
-    skips_zeros: whether the pattern is 2:4 and the engine has a kernel for it.
+    skipping: share of the matrices' weights in matrices of pattern 2:4 for which the engine
+    has a kernel.
     """
 
     counts: Counts
     engine: Engine
     bits: int
     group_size: int
-    skips_zeros: bool
+    skipping: float
 
 
 def stored(weights: Weights) -> list[Item]:
@@ -53,10 +54,13 @@ def _matrices(weights: Weights, wide: int) -> list[Item]:
     count = weights.counts.matrices
     size, what = count * wide / 8, f"{count:,} x {wide} bits"
     items = []
-    if weights.skips_zeros:
-        size, what = size / 2, f"half of {what}"
-        kept = f"2 bits for each of {count // 2:,} kept values"
-        items.append(Item("metadata", count // 8, kept, SEMI_STRUCTURED))
+    if weights.skipping:
+        skipping = int(count * weights.skipping)
+        size -= skipping * wide / 16
+        whole = f"{count - skipping:,} x {wide} bits, " if skipping < count else ""
+        what = f"{whole}half of {skipping:,} x {wide} bits"
+        kept = f"2 bits for each of {skipping // 2:,} kept values"
+        items.append(Item("metadata", skipping // 8, kept, SEMI_STRUCTURED))
     if wide != weights.bits:
         what += ": 16-bit floats, widened by the engine"
     return [*items, Item("weights", int(size), what, PUBLISHED)]

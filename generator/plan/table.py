@@ -13,7 +13,7 @@ from leangen.spec import Spec, vary
 
 # What each pattern leaves out of the section sparsity, as None, or needs there.
 PATTERNS: Mapping[str, Mapping[str, Any]] = {
-    "dense": {"ratio": None, "method": None, "recover": None},
+    "dense": {"ratio": None, "method": None, "exempt": None, "recover": None},
     "2:4": {"ratio": None},
     "unstructured": {"ratio": 0.5},
 }

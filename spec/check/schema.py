@@ -2,8 +2,9 @@
 
 Beside JSON Schema's own words a field may have: x-quantity (count, context or bytes:
 a number with a unit, whose range applies once read), x-list (one text is a list of
-one), x-catalogue (a name of that catalogue), x-expected and x-suggest (what an error
-calls allowed, and proposes), x-aliases (names that others give the field).
+one), x-catalogue (a name of that catalogue), x-noun, x-expected and x-suggest (what an
+error says that a value is not, calls allowed, and proposes), x-aliases (names that others
+give the field).
 """
 
 import json

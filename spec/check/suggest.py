@@ -27,7 +27,7 @@ def value_for(node: Node, field: Schema) -> str:
     if field.get("type") == "boolean":
         return _BOOLEANS.get(text.lower(), "")
     number = resolve(text)
-    if isinstance(number, int | float) and {"integer", "number"} & {*types(field)}:
+    if type(number) in (int, float) and {"integer", "number"} & {*types(field)}:
         return _number(number, field)
     return _text(text, field)
 
@@ -75,7 +75,7 @@ def _number(number: float, field: Schema) -> str:
     inside = field.get("exclusiveMinimum", number - 1) < number
     if not inside or number >= field.get("exclusiveMaximum", number + 1):
         return ""
-    return figure(field, round(number) if field["type"] == "integer" else number)
+    return figure(field, number if "number" in types(field) else round(number))
 
 
 def _text(text: str, field: Schema) -> str:

@@ -116,13 +116,14 @@ def _misfit(document: Document, path: FieldPath, keyword: str) -> Diagnostic:
     if document.find(path) is None:  # the only item of a list, written without [ ]
         path = path[:-1]
     node, field = document.nearest(path), field_at(path)
+    alone = {} if isinstance(node.value, list) else field.get("items", {})
     return document.source.diagnostic(
         node.caret,
         "range" if keyword in _OUTSIDE else "value",
         _fact(node, path, keyword),
         path=dotted(path),
         expected=expected(field, node.raw),
-        suggestion=value_for(node, field),
+        suggestion=value_for(node, alone or field),
     )
 
 

@@ -18,7 +18,7 @@ def read(node: Node, field: Schema) -> Any:
     if isinstance(node.value, list):
         return [read(child, field.get("items", {})) for child in node.value]
     if "x-list" in field and node.value is not None:
-        return [node.raw]
+        return [_scalar(node.value, node.raw, field["items"])]
     return _scalar(node.value, node.raw, field)
 
 

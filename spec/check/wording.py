@@ -47,6 +47,8 @@ def noun(field: Schema, path: FieldPath) -> str:
         return _QUANTITIES[field["x-quantity"]][0]
     if "x-catalogue" in field:
         return _KNOWN[field["x-catalogue"]]
+    if "x-noun" in field:
+        return str(field["x-noun"])
     if "string" in types(field) and {"enum", "pattern", "if"} & set(field):
         last, item = path[-1], isinstance(path[-1], int)
         name = str(path[-2]).removesuffix("s") if item else str(last)

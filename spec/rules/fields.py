@@ -2,7 +2,7 @@
 
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
-from leangen.spec.rules import formats, origin, placement, widths
+from leangen.spec.rules import exempt, formats, origin, placement, widths
 from leangen.spec.rules.rule import Problem, idle, rule
 
 BATCH = ("train.batch_size", "model.max_position_embeddings") + (
@@ -190,6 +190,7 @@ RULES = (
     *origin.RULES,
     *placement.RULES,
     *formats.RULES,
+    *exempt.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

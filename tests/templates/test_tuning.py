@@ -1,0 +1,169 @@
+"""Given weights are trained further, pruned and recovered: as transformers would, zeros held."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from leangen.generator.plan import plan
+from leangen.generator.render.build import build
+from leangen.spec import load
+
+Modules = Callable[[Path], SimpleNamespace]
+BATCH, LENGTH = 4, 32
+RATE = 0.1  # which moves weights of 16 bits, too
+PAGE = """\
+leangen: 1
+name: given
+model: {{checkpoint: ./model}}
+train: {{{train}}}
+sparsity: {{{sparsity}}}
+target: {{hardware: x86-2core, context: 32}}
+serve: {{device: cpu}}
+"""
+STEP = f"tokens: {BATCH * LENGTH}, batch_size: {BATCH}, learning_rate: {RATE}"
+DENSE = "pattern: dense"
+SIZES = {
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+    "num_local_experts": 4,  # of those that have any
+    "num_experts_per_tok": 2,
+}
+
+
+class Case(NamedTuple):
+    """A family in a type, with features of its own."""
+
+    kind: str
+    dtype: torch.dtype = torch.float32
+    features: Mapping[str, Any] = MappingProxyType({})
+
+
+CASES = {
+    "llama": Case("llama"),
+    "llama-bf16": Case("llama", torch.bfloat16, {"attention_bias": True}),
+    "qwen2-tied": Case("qwen2", torch.bfloat16, {"tie_word_embeddings": True}),
+    "qwen3-tied": Case("qwen3", features={"tie_word_embeddings": True, "head_dim": 32}),
+    "mistral-f16": Case("mistral", torch.float16, {"sliding_window": 16}),
+    "mixtral": Case("mixtral", torch.bfloat16),
+    "qwen3_moe": Case(
+        "qwen3_moe",
+        features={"moe_intermediate_size": 32, "head_dim": 32, "norm_topk_prob": True},
+    ),
+}
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def write_checkpoint(folder: Path, case: Case) -> None:
+    """Let transformers write random weights, large enough that each of them matters."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(case.kind, **SIZES | dict(case.features))
+    make: Callable[..., PreTrainedModel] = AutoModelForCausalLM.from_config
+    model = make(config, dtype=case.dtype)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            center = 1.0 if "norm" in name else 0.0
+            scale = 0.3 if weight.ndim == 1 else weight.shape[-1] ** -0.5
+            weight.normal_(center, scale)
+    model.save_pretrained(folder)
+
+
+def read_back(folder: Path) -> PreTrainedModel:
+    """Load a folder in 32 bits."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+@pytest.fixture
+def tuned(
+    tmp_path: Path, modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., SimpleNamespace]:
+    """Build a spec for a checkpoint of a case, with a text of a few words beside it."""
+
+    def make(case: Case, train: str, sparsity: str) -> SimpleNamespace:
+        write_checkpoint(tmp_path / "model", case)
+        spec = tmp_path / "spec.yaml"
+        spec.write_text(PAGE.format(train=train, sparsity=sparsity))
+        folder = tmp_path / "generated" / "given"
+        folder.mkdir(parents=True)
+        for name, text in build(load(spec), plan(load(spec))).items():
+            (folder / name).write_text(text)
+        ours = modules(folder)
+        monkeypatch.setattr(ours.training, "catch_signals", list)
+        tokens = np.random.default_rng(0).integers(0, 12, 600).astype(np.uint8)
+        for split in ("train", "val"):
+            file = f"data/{split}.npy"
+            with ours.artifacts.writing(file) as partial, partial.open("wb") as opened:
+                np.save(opened, tokens)
+        return ours
+
+    return make
+
+
+def transformers_step(model: PreTrainedModel, tokens: torch.Tensor) -> None:
+    """Take one step of AdamW in 32 bits; a schedule of one step ends at a tenth."""
+    logits = model(tokens[:, :-1]).logits
+    F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    parameters = [*model.parameters()]
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    groups: Any = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.1},
+        {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    torch.optim.AdamW(groups, lr=RATE / 10, betas=(0.9, 0.95)).step()
+
+
+@every_case
+def test_a_step_of_fine_tuning_is_a_step_of_transformers(
+    case: Case, tuned: Callable[..., SimpleNamespace], tmp_path: Path
+) -> None:
+    ours = tuned(case, STEP, DENSE)
+    ours.train.main()
+    theirs = read_back(tmp_path / "model")
+    before = {key: weight.clone() for key, weight in theirs.state_dict().items()}
+    text = ours.tensors.load_tokens("train")
+    transformers_step(theirs, ours.training.draw(text, SimpleNamespace(seed=0), 1))
+    found = read_back(ours.artifacts.ARTIFACTS / "tuned").state_dict()
+    for key, expected in theirs.state_dict().items():
+        step = found[key] - before[key]
+        rounded = expected.to(case.dtype).float() - before[key]
+        assert (step != 0).any(), key
+        alike = torch.isclose(step, rounded, atol=RATE / 1000).float().mean()
+        assert alike > 0.999, key  # a gradient near 0 may have either sign
+
+
+@every_case
+@pytest.mark.parametrize("distill", ["true", "false"])
+def test_zeros_and_types_are_held_on_the_way(
+    case: Case, distill: str, tuned: Callable[..., SimpleNamespace]
+) -> None:
+    recover = f"recover: {{tokens: 1k, learning_rate: 1e-2, distill: {distill}}}"
+    sparsity = f"pattern: 2:4, method: magnitude, exempt: 1, {recover}"
+    ours = tuned(case, "batch_size: 4, tokens: 1k, learning_rate: 1e-2", sparsity)
+    for stage in (ours.train, ours.prune, ours.recover):
+        stage.main()
+    names = ("dense", "tuned", "sparse", "recovered")
+    ways = [ours.checkpoint.open_checkpoint(way) for way in names]
+    assert all(way.dtypes == ways[0].dtypes for way in ways)
+    pruned = [key for key in ways[0].dtypes if ours.architecture.is_pruned(key)]
+    for key in pruned:
+        dense, tuned_, sparse, recovered = (way.read(key) for way in ways)
+        whole = key.startswith("model.layers.1.")
+        assert ((sparse == 0).mean() == 0.5) != whole, key
+        assert ((sparse == 0) == (recovered == 0)).all(), key
+        assert (dense != tuned_).any()
+        assert (sparse != recovered).any()
+        assert (sparse == tuned_)[sparse != 0].all()
