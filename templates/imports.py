@@ -36,6 +36,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
+from pydoc_data.topics import topics
 from types import SimpleNamespace
 from typing import NamedTuple, NoReturn
 
