@@ -133,7 +133,7 @@ def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) ->
 def prune_checkpoint() -> None:
     """Prune all layers; after a kill, from the layer on that it was in."""
     dense = open_checkpoint("dense")
-    code = [digest(FOLDER / file) for file in ("prune.py", "model.py")]
+    code = [digest(file) for file in sorted(FOLDER.glob("*.py"))]
     run = [*code, fingerprint("dense"), fingerprint("data/train.npy")]
     with writing("sparse", keep=True) as folder:
         sparse, done = resume(folder, run, dense.dtypes)
@@ -141,7 +141,7 @@ def prune_checkpoint() -> None:
             if not name.startswith("model.layers."):
                 write(sparse, name, read(dense, name))
         prune_layers(dense, sparse, run, done)
-        sparse.forget()
+    sparse.forget()
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ BESIDE = {
 }  # what else a folder needs to be loaded elsewhere
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000  # of a file, at most: as transformers writes them
+HEADER_BYTES = 2**24  # at most: those that are published have fewer
 BLOCK = 2**20  # weights that are at work at once
 COPIES = ("lm_head.weight", "rotary_emb.inv_freq")  # that some folders hold, besides
 NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # of the last one, its bits
@@ -49,32 +50,34 @@ class Place(NamedTuple):
 
     file: Path
     offset: int
+    nbytes: int
     dtype: str
     shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in the file."""
-        return math.prod(self.shape) * np.dtype(NUMPY[self.dtype]).itemsize
 
 
 def place_of(file: Path, start: int, row: dict) -> Place:
     """Read a row of the header, whose offsets count from `start`."""
-    begin, _ = row["data_offsets"]
+    begin, end = map(operator.index, row["data_offsets"])
     shape = tuple(map(operator.index, row["shape"]))
-    if begin < 0 or min(shape, default=1) < 1:
-        raise ValueError(row)
-    return Place(file, start + begin, str(row["dtype"]), shape)
+    return Place(file, start + begin, end - begin, str(row["dtype"]), shape)
+
+
+def size_of(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor."""
+    return math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
 
 
 class Checkpoint:
     """The tensors of a folder, by name; `remedy` is for one that is not what it should be."""
 
-    def __init__(self, folder: Path, files: list[Path], remedy: str) -> None:
+    def __init__(self, folder: Path, remedy: str) -> None:
         self.folder, self.remedy = folder, remedy
         self.places: dict[str, Place] = {}
-        for file in files:
-            self.places |= self.header(file)
+        for file in shards(folder, remedy):
+            places = self.header(file)
+            for name in places.keys() & self.places.keys():
+                self.refuse(f"{name} is in several files of {folder}")
+            self.places |= places
         self.check()
 
     @property
@@ -83,31 +86,38 @@ class Checkpoint:
         return {name: self.places[name].dtype for name in tensor_shapes()}
 
     def header(self, file: Path) -> dict[str, Place]:
-        """Read where the tensors of a file lie."""
+        """Read where the tensors of a file lie: one behind the other, up to its end."""
+        if not file.is_file():
+            self.refuse(f"{file} is missing")
         try:
             with file.open("rb") as opened:
                 start = 8 + int.from_bytes(opened.read(8), "little")
-                table = json.loads(opened.read(start - 8))
+                table = json.loads(opened.read(min(start - 8, HEADER_BYTES)))
             table.pop("__metadata__", None)
-            return {name: place_of(file, start, row) for name, row in table.items()}
-        except FileNotFoundError:
-            self.refuse(f"{file} is missing")
+            places = {name: place_of(file, start, row) for name, row in table.items()}
+            for place in sorted(places.values(), key=operator.itemgetter(1, 2)):
+                if place.offset != start:
+                    raise ValueError(place)
+                start += place.nbytes
+            if start != file.stat().st_size:
+                raise ValueError(start)
+        except OSError:  # the machine's
+            raise
         except Exception:  # noqa: BLE001 - JSON that may hold anything
-            self.refuse(f"{file} is no safetensors file, or is damaged")
+            self.refuse(f"{file} is damaged, cut off, or no safetensors file")
+        return places
 
     def check(self) -> None:
-        """Stop where the tensors are not those of the model, or lie outside of the file."""
+        """Stop where the tensors are not those of the model."""
         for name, shape in tensor_shapes().items():
             if name not in self.places:
                 self.refuse(f"{name} is missing in {self.folder}")
             place = self.places[name]
             where = f"{name} in {place.file}"
             if place.dtype not in NUMPY:
-                self.refuse(f"{where} is {place.dtype}, not F32, F16 or BF16")
-            if place.shape != shape:
-                self.refuse(f"{where} is {place.shape}, not {shape}")
-            if place.offset + place.nbytes > place.file.stat().st_size:
-                self.refuse(f"{where} is not whole: the file is cut off")
+                self.refuse(f"{where} is {place.dtype}, not {', '.join(NUMPY)}")
+            if place.shape != shape or place.nbytes != size_of(place.dtype, shape):
+                self.refuse(f"{where} is {place.shape}, not {shape}, or not whole")
         for name in self.places.keys() - tensor_shapes().keys():
             if not name.endswith(COPIES):
                 self.refuse(f"{name} in {self.folder} has no place in config.json")
@@ -115,6 +125,14 @@ class Checkpoint:
     def refuse(self, problem: str) -> NoReturn:
         """Stop because of what lies in the folder."""
         stop(f"{problem}: {self.remedy}")
+
+    def judge(self, name: str, finite: bool, empty: bool) -> None:
+        """Stop where a tensor is nothing that a model can compute with."""
+        where = f"{name} in {self.places[name].file}"
+        if not finite:
+            self.refuse(f"{where} is not finite")
+        if empty and not name.startswith("model.layers."):
+            self.refuse(f"{where} holds zeros alone")
 
     def raw(self, name: str) -> np.ndarray:
         """Read the bytes of a tensor: (bytes,)."""
@@ -125,16 +143,17 @@ class Checkpoint:
         """Read a tensor as 32-bit floats, rows after rows: at most BLOCK weights at once."""
         place = self.places[name]
         kind, width = np.dtype(NUMPY[place.dtype]), math.prod(place.shape[1:])
-        step = max(1, BLOCK // width)
+        step, empty = max(1, BLOCK // width), True
         for row in range(0, place.shape[0], step):
             rows = min(step, place.shape[0] - row)
             start = place.offset + row * width * kind.itemsize
             part = np.fromfile(place.file, kind, rows * width, offset=start)
             if place.dtype == "BF16":  # the upper half of a 32-bit float
                 part = (part.astype(np.uint32) << 16).view(np.float32)
-            if not np.isfinite(part).all():
-                self.refuse(f"{name} in {place.file} is not finite")
+            empty = empty and not part.any()
+            self.judge(name, finite=np.isfinite(part).all(), empty=False)
             yield part.astype(np.float32, copy=False).reshape(rows, *place.shape[1:])
+        self.judge(name, finite=True, empty=empty)
 
     def read(self, name: str) -> np.ndarray:
         """Read a whole tensor as 32-bit floats."""
@@ -165,8 +184,9 @@ def resume(folder: Path, run: list, dtypes: dict[str, str]) -> tuple[Checkpoint,
     """Open what a killed attempt at the same run left, or a new one; and its layers."""
     try:
         noted = json.loads(progress_of(folder).read_text())
-        if noted["run"] == run:
-            return Checkpoint(folder, shards(folder), ""), noted["layers"]
+        layers = operator.index(noted["layers"])
+        if noted["run"] == run and folder.is_dir():
+            return Checkpoint(folder, f"remove {folder}"), layers
     except (FileNotFoundError, KeyError, RecursionError, TypeError, ValueError):
         pass  # there is none that could be continued
     remove(folder)
@@ -182,37 +202,40 @@ def open_checkpoint(name: str) -> Checkpoint:
     """Open the checkpoint of a stage; stop where it is not whole, or of another shape."""
     if name == "dense":
         folder = (FOLDER / CHECKPOINT).resolve()
-        return Checkpoint(folder, shards(folder), "see model.checkpoint in the spec")
+        return Checkpoint(folder, "see model.checkpoint, or fetch the model again")
+    folder, remedy = ARTIFACTS / name, f"run {maker_of(name)} again"
     require(f"{name}/config.json")
-    folder = ARTIFACTS / name
-    files = shards(folder)
-    for file in files:
+    for file in shards(folder, remedy):
         require(f"{name}/{file.name}")
-    return Checkpoint(folder, files, f"run {maker_of(name)} again")
+    return Checkpoint(folder, remedy)
 
 
 def fingerprint(name: str) -> list:
     """Tell a checkpoint, or another file under artifacts/, from one of other content."""
     if name == "dense":  # gigabytes that nobody noted a hash of
-        files = shards((FOLDER / CHECKPOINT).resolve())
-        return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        files = shards((FOLDER / CHECKPOINT).resolve(), "")
+        return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     place = ARTIFACTS / name
-    return [digest(file) for file in (shards(place) if place.is_dir() else [place])]
+    return [digest(file) for file in (shards(place, "") if place.is_dir() else [place])]
 
 
-def shards(folder: Path) -> list[Path]:
-    """List the files that hold a model's tensors."""
-    if not (folder / INDEX).exists():
+def shards(folder: Path, remedy: str) -> list[Path]:
+    """List the files that hold a model's tensors; all lie in its folder."""
+    index = folder / INDEX
+    if not index.exists():
         return [folder / "model.safetensors"]
     try:
-        names = {*json.loads((folder / INDEX).read_text())["weight_map"].values()}
-        return [folder / name for name in sorted(names) if name == Path(name).name]
+        names = {*json.loads(index.read_text())["weight_map"].values()}
+        if names == {Path(name).name for name in names}:
+            return [folder / name for name in sorted(names)]
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        stop(f"{folder / INDEX} is damaged")
+        pass  # JSON that may hold anything
+    stop(f"{index} is damaged: {remedy}")
 
 
 def create(folder: Path, dtypes: dict[str, str]) -> Checkpoint:
     """Lay out a checkpoint, all zeros yet, for tensors of these types by name."""
+    progress_of(folder).unlink(missing_ok=True)  # that of another run
     folder.mkdir()
     write_json(folder / "config.json", config())
     for name in sorted(BESIDE):
@@ -238,7 +261,7 @@ def create(folder: Path, dtypes: dict[str, str]) -> Checkpoint:
         size = sum(p.nbytes for places in files.values() for p in places.values())
         index = {"metadata": {"total_size": size}, "weight_map": names}
         write_json(folder / INDEX, index)
-    return Checkpoint(folder, [*files], "")
+    return Checkpoint(folder, f"remove {folder}")
 
 
 def spread(folder: Path, dtypes: dict[str, str]) -> dict[Path, dict[str, Place]]:
@@ -246,12 +269,13 @@ def spread(folder: Path, dtypes: dict[str, str]) -> dict[Path, dict[str, Place]]
     shards: list[dict[str, Place]] = [{}]
     used = 0
     for name, shape in tensor_shapes().items():
-        place = Place(folder, used, dtypes[name], shape)
-        if shards[-1] and used + place.nbytes > SHARD_BYTES:
+        nbytes = size_of(dtypes[name], shape)
+        place = Place(folder, used, nbytes, dtypes[name], shape)
+        if shards[-1] and used + nbytes > SHARD_BYTES:
             shards.append({})
             place = place._replace(offset=0)
         shards[-1][name] = place
-        used = place.offset + place.nbytes
+        used = place.offset + nbytes
     if len(shards) == 1:
         return {folder / "model.safetensors": shards[0]}
     of = len(shards)

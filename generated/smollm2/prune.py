@@ -45,7 +45,7 @@ from checkpoint import Checkpoint, fingerprint, open_checkpoint, resume
 from model import DecoderLayer, rotary_table
 from tensors import DEVICE, cut, load_tokens, read, write
 
-RATIO = 0.5  # sparsity.ratio: share of the weights that become zero
+RATIO = 0.4  # sparsity.ratio: share of the weights that become zero
 CALIBRATION_SEQUENCES = 32  # sparsity.calibration_sequences
 MICRO_BATCH = 8  # sequences at once
 DTYPE = torch.float32  # what is computed in; weights stay in their own
@@ -132,7 +132,7 @@ def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) ->
 def prune_checkpoint() -> None:
     """Prune all layers; after a kill, from the layer on that it was in."""
     dense = open_checkpoint("dense")
-    code = [digest(FOLDER / file) for file in ("prune.py", "model.py")]
+    code = [digest(file) for file in sorted(FOLDER.glob("*.py"))]
     run = [*code, fingerprint("dense"), fingerprint("data/train.npy")]
     with writing("sparse", keep=True) as folder:
         sparse, done = resume(folder, run, dense.dtypes)
@@ -140,7 +140,7 @@ def prune_checkpoint() -> None:
             if not name.startswith("model.layers."):
                 write(sparse, name, read(dense, name))
         prune_layers(dense, sparse, run, done)
-        sparse.forget()
+    sparse.forget()
 
 
 def main() -> None:
