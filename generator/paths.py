@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at
 from leangen.spec.spec import Model
@@ -27,7 +28,7 @@ def as_scripts_look(spec: Spec, file: Path, out: Path) -> Spec:
     wrong = list(_outside(spec, way, file, out))
     if wrong:
         raise LeangenError(wrong)
-    moved = {
+    moved: dict[str, Any] = {
         field: tuple(_moved(glob, way) for glob in getattr(spec.data, field))
         for field in FIELDS
     }

@@ -90,7 +90,13 @@ def _is_here(spec: Spec) -> bool:
 STAGES = (
     Stage("artifacts", runs=False),
     Stage("architecture", fields=("model", "tokenizer"), runs=False),
-    Stage("checkpoint", fields=("model",), present=_is_here, runs=False),
+    Stage(
+        "checkpoint",
+        fields=("model",),
+        present=_is_here,
+        runs=False,
+        part_of="export",
+    ),
     Stage(
         "data",
         fields=("tokenizer", "data", "model"),

@@ -101,13 +101,13 @@ def test_a_suggestion_written_into_the_spec_fits(
         assert done.returncode == (0 if fits else 2)
 
 
-def test_a_checkpoint_cannot_be_built_yet_and_says_so_in_one_line(
+def test_a_server_on_a_gpu_cannot_be_built_yet_and_says_so_in_one_line(
     project: Path, leangen: Leangen
 ) -> None:
     for verb in ("build", "check", "diff"):
         done = leangen(verb, "spec.yaml", cwd=project)
         assert done.returncode == 2
-        assert done.stderr.count("later version") == 1
+        assert "serve.device: a server on a GPU" in done.stderr
     assert not (project / "generated").exists()
 
 
@@ -239,8 +239,9 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(pipeline / "artifacts", artifacts)
-    for name in ("export.py", "graph.py", "artifacts.py", "requirements-export.txt"):
-        shutil.copy(pipeline / name, tmp_path)
+    for name in ("export", "graph", "architecture", "artifacts", "checkpoint"):
+        shutil.copy(pipeline / f"{name}.py", tmp_path)
+    shutil.copy(pipeline / "requirements-export.txt", tmp_path)
     (artifacts / "ledger.json").unlink()
     command = [sys.executable, "export.py"]
     alone = subprocess.run(

@@ -78,17 +78,17 @@ def _scales(weights: Weights, loaded: bool) -> Item:
 def _embeddings(weights: Weights, wide: int, loaded: bool) -> Item:
     """Account for the embedding and the head; a tied one is stored once, as the head.
 
-    Quantized apart from the embedding, and in an engine that unties it, it is there twice.
+    In an engine that unties floats it is there twice.
     """
     counts, engine, bits = weights.counts, weights.engine, weights.bits
     table, head = engine.embedding.get(bits, bits), engine.head.get(bits, wide)
-    own_format = bits < 16 and engine.head_scales
-    if counts.head or own_format or (loaded and engine.unties):
+    if counts.head or (loaded and engine.unties and bits >= 16):
         size = counts.embedding * (table + head) / 8
         formula = f"{counts.embedding:,} x {table:g} bits and x {head:g} bits"
-    else:
-        size = counts.embedding * max(table, head) / 8
-        formula = f"{counts.embedding:,} x {max(table, head):g} bits, tied"
+    else:  # with scales of its own, the head is looked up in, too
+        both = head if engine.head_scales else max(table, head)
+        size = counts.embedding * both / 8
+        formula = f"{counts.embedding:,} x {both:g} bits, tied"
     return Item("embeddings", int(size), formula, PUBLISHED)
 
 

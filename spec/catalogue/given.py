@@ -48,12 +48,12 @@ def _optional(file: Path) -> Config:
 
 def _ends(config: Config) -> list[int]:
     """List the tokens that end a text: there may be one, several or none."""
-    found = config.get(END)
+    found = config.get(END, [])
     tokens = found if isinstance(found, list) else [found]
-    tokens = [token for token in tokens if token is not None]
-    if any(type(token) is not int or token < 0 for token in tokens):
+    given = [token for token in tokens if token is not None]
+    if any(type(token) is not int or token < 0 for token in given):
         raise wrong(f"{END} is neither a token nor a list of tokens")
-    return tokens
+    return given
 
 
 def _template(folder: Path, tokenizer: Config) -> str | None:

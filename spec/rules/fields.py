@@ -59,10 +59,38 @@ def texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
     return _at_home("data.path", globs)
 
 
+@rule("data.calibration")
+def calibration_is_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.calibration", globs)
+
+
+@rule("data.test")
+def test_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
+    """A script must mean the same files to everyone who runs it."""
+    return _at_home("data.test", globs)
+
+
 @rule("data.out_of_sample")
 def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
     """A script must mean the same files to everyone who runs it."""
     return _at_home("data.out_of_sample", globs)
+
+
+@rule("sparsity.pattern", "sparsity.method", written="data.calibration")
+def only_activations_need_a_text(
+    pattern: str, method: str, globs: list[str] | None
+) -> Problem | None:
+    """Calibration text is what activations are measured on."""
+    return _only_if_measured("data.calibration", pattern, method, globs)
+
+
+@rule("sparsity.pattern", "sparsity.method", written="sparsity.calibration_sequences")
+def only_activations_need_sequences(
+    pattern: str, method: str, count: int | None
+) -> Problem | None:
+    """Calibration sequences are what activations are measured on."""
+    return _only_if_measured("sparsity.calibration_sequences", pattern, method, count)
 
 
 @rule("quantization.weights", written="quantization.group_size")
@@ -130,6 +158,15 @@ def _only_if_sparse(field: str, pattern: str, value: object) -> Problem | None:
     return idle(field, "pattern: dense", "delete it, or write a pattern such as 2:4")
 
 
+def _only_if_measured(
+    field: str, pattern: str, method: str, value: object
+) -> Problem | None:
+    if value is None or (pattern != "dense" and method != "magnitude"):
+        return None
+    beside = "pattern: dense" if pattern == "dense" else f"method: {method}"
+    return idle(field, beside, "delete it, or write method: wanda")
+
+
 def _only_if_integer(field: str, bits: int, value: object) -> Problem | None:
     if bits < 16 or value is None:
         return None
@@ -151,7 +188,11 @@ RULES = (
     text_has_a_path,
     only_json_lines_have_a_field,
     texts_are_at_no_home,
+    calibration_is_at_no_home,
+    test_texts_are_at_no_home,
     other_texts_are_at_no_home,
+    only_activations_need_a_text,
+    only_activations_need_sequences,
     floats_have_no_groups,
     floats_have_no_integers,
     training_has_a_batch,

@@ -151,7 +151,7 @@ def test_every_pair_of_options_renders_to_clean_scripts(tmp_path: Path) -> None:
 
 TEXT = st.text(
     st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=80
-)
+).filter(lambda text: text[0] != "~")  # which is refused
 
 
 @st.composite
@@ -323,8 +323,8 @@ def test_each_stage_needs_only_what_it_imports() -> None:
     assert needs == {
         "torch": {"torch"},  # its index, which serves nothing else
         "data": {"numpy", "tokenizers"},
-        "train": {"numpy", "safetensors", "torch"},
-        "prune": {"numpy", "safetensors", "torch"},
+        "train": {"numpy", "torch"},
+        "prune": {"numpy", "torch"},
         "export": {"numpy", "onnx"},
         "evaluate": {"numpy", "onnxruntime", "tokenizers"},
         "serve": {"numpy", "onnxruntime", "tokenizers", "waitress"},

@@ -550,9 +550,8 @@ def test_a_budget_within_the_error_of_the_plan_is_tight() -> None:
 @pytest.mark.parametrize(
     ("module", "constant", "value", "file", "line"),
     [
-        ("evaluate", "CHUNK", 128, "evaluate.py", "CHUNK = 128 "),
-        ("export", "BLOCK_EXPONENT", 12, "graph.py", "BLOCK = 2**12 "),
-        ("prune", "SEQUENCES", 64, "prune.py", "CALIBRATION_SEQUENCES = 64 "),
+        ("evaluate", "PREFILL", 128, "evaluate.py", "PREFILL = 128 "),
+        ("export", "BLOCK_EXPONENT", 12, "checkpoint.py", "BLOCK = 2**12 "),
     ],
 )
 def test_a_number_that_plan_and_script_share_is_one(

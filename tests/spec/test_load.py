@@ -37,7 +37,7 @@ target: {hardware: x86-2core, context: 128}
 
 
 OF_SPEC, OF_SECTIONS = (
-    {"engine", "written", "config", "document"},
+    {"engine", "written", "given", "document"},
     {"budget_given"},
 )  # derived
 

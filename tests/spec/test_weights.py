@@ -101,7 +101,7 @@ def test_weights_that_fit_are_loaded_in_one_file_or_in_several(model: Path) -> N
 def shard(model: Path) -> None:
     (model / WHOLE).unlink()
     names = list(shapes())
-    places = {}
+    places: dict[str, str] = {}
     for file, part in (("a.safetensors", names[:5]), ("b.safetensors", names[5:])):
         write(model / file, table_of(part))
         places |= dict.fromkeys(part, file)
