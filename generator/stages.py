@@ -100,7 +100,7 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data", "model"),
-        costs=("tokenizer.kind", "data.source", *TARGET),
+        costs=("tokenizer.kind", "tokenizer.vocab_size", "data.source", *TARGET),
         writes=lambda spec: (*vocabulary(spec), *tokens(*splits_of(spec))),
         present=_is_here,
     ),
