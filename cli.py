@@ -58,6 +58,13 @@ def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path(
         "spec.yaml"
     ),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A model's folder: see what of it fits."),
+    ] = None,
+    hardware: Annotated[
+        str | None, typer.Option(help="Where it is to fit; x86-2core if not named.")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write a commented spec that builds as it is."""
@@ -65,6 +72,12 @@ def init(
 
     from leangen.generator.disk import create
 
+    if checkpoint:
+        from leangen.generator.starter import start
+
+        return start(checkpoint, file, hardware or "x86-2core")
+    if hardware:
+        raise typer.BadParameter("--hardware needs --checkpoint")
     text = files("leangen.spec").joinpath("starter.yaml").read_text(encoding="utf-8")
     create(file, text)
     return Answer(f"wrote {file}; next: leangen build {file}\n", [{"file": str(file)}])
@@ -90,7 +103,7 @@ def plan(
     from leangen.generator.report.planned import answer
     from leangen.spec import load
 
-    loaded = load(spec)
+    loaded = load(spec, out)
     peaks = read_measured(out / loaded.name) if measured else {}
     return answer(loaded, peaks, fit=fit, markdown=markdown, json=json)
 

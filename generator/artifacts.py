@@ -20,6 +20,11 @@ def trains(spec: Spec) -> bool:
     return is_new(spec) or spec.sparsity.recover is not None
 
 
+def chats(spec: Spec) -> bool:
+    """Whether the model came with a template for conversations."""
+    return spec.given is not None and spec.given.chat_template is not None
+
+
 def calibrates(spec: Spec) -> bool:
     """Whether pruning looks at activations; magnitudes are the weights' own."""
     return is_sparse(spec) and spec.sparsity.method != "magnitude"

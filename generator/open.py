@@ -43,7 +43,7 @@ def open_projects(
 
 
 def _open(file: Path, out: Path, hashes: bool | None) -> Project:
-    spec = as_scripts_look(load(file), file, out)
+    spec = as_scripts_look(load(file, out), file, out)
     missing = [_missing(spec, *line) for line in not_yet(spec)]
     if missing:
         raise LeangenError(missing)

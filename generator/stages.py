@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leangen.generator.artifacts import (
+    chats,
     checkpoints_of,
     is_new,
     is_sparse,
@@ -40,8 +41,9 @@ class Stage:
     present: Callable[[Spec], bool] = lambda spec: True
     part_of: str = ""
     variant: Callable[[Spec], str] = lambda spec: "script"
-    runs: bool = True  # False: a module
+    runs: bool = True  # False: a module, or by_hand
     serves: bool = False  # True: does not end by itself
+    by_hand: bool = False  # True: a script that no run starts
 
     @property
     def script(self) -> str:
@@ -154,7 +156,11 @@ STAGES = (
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_here,
     ),
+    Stage("generation", runs=False, part_of="serve"),
+    Stage("chat_template", present=chats, runs=False),
+    Stage("conversation", present=chats, runs=False),
     Stage("protocol", runs=False),
+    Stage("messages", present=chats, runs=False),
     Stage("api", runs=False, part_of="serve"),
     Stage("listener", runs=False, part_of="serve"),
     Stage(
@@ -165,6 +171,7 @@ STAGES = (
         reads=lambda spec: ("onnx", *vocabulary(spec)),
         serves=True,
     ),
+    Stage("chat", fields=("model",), present=chats, runs=False, by_hand=True),
 )
 
 

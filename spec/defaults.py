@@ -38,17 +38,21 @@ WHOLE_PATH = "write the whole path, or a relative one"
 Values = Mapping[str, Any]
 
 
-def given_in(written: Values, folder: Path) -> Given | None:
+def given_in(written: Values, folder: Path, copy: Path | None) -> Given | None:
     """Read what a checkpoint says of itself, None where the spec names none.
 
-    Raises LeangenError where its config.json cannot be read.
+    Where its folder is not there, a copy of its small files speaks for it. Raises
+    LeangenError where its config.json cannot be read.
     """
     checkpoint = _section(written, "model").get("checkpoint")
     if checkpoint is None:
         return None
     if checkpoint.startswith(HOME):
         raise LeangenError.of(NO_HOME, remedy=WHOLE_PATH, code="path")
-    return read_given(folder / checkpoint)
+    place = folder / checkpoint
+    if copy and not place.exists() and (copy / "config.json").exists():
+        return read_given(copy)
+    return read_given(place)
 
 
 def with_model(filled: Values, written: Values, given: Given | None) -> dict[str, Any]:

@@ -19,18 +19,19 @@ from leangen.spec.text.source import name_of, read_bytes
 from leangen.spec.weights.check import check_weights
 
 
-def load(path: Path) -> Spec:
+def load(path: Path, out: Path | None = None) -> Spec:
     """Load the spec in a file, or from standard input for -; raises LeangenError.
 
-    The error has all that is wrong in it.
+    The error has all that is wrong in it. `out` is as in loads.
     """
-    return loads(read_bytes(path), name_of(path))
+    return loads(read_bytes(path), name_of(path), out)
 
 
-def loads(text: str | bytes, file: str = "<spec>") -> Spec:
+def loads(text: str | bytes, file: str = "<spec>", out: Path | None = None) -> Spec:
     """Load a spec from its text; `file` is the name that errors carry.
 
-    A checkpoint is looked for from the folder of that file.
+    A checkpoint is looked for from the folder of that file. Where it is not there, what
+    was built from it speaks for it: `out` has a folder by the name of each spec.
     """
     document = parse(text, file)
     values: dict[str, Any] = read(document.root, schema())
@@ -40,7 +41,8 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
     doubtful = [found.path for found in wrong if found.path.startswith("model")]
     if not doubtful:
         try:
-            given = given_in(values, Path(file).parent)
+            copy = out / values["name"] if out and _is_named(values, wrong) else None
+            given = given_in(values, Path(file).parent, copy)
             filled = with_model(filled, values, given)
         except LeangenError as error:
             wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
@@ -54,6 +56,11 @@ def loads(text: str | bytes, file: str = "<spec>") -> Spec:
     if spec.model.checkpoint:
         _check_weights(document, Path(file).parent / spec.model.checkpoint, spec.model)
     return spec
+
+
+def _is_named(values: Mapping[str, Any], wrong: Iterable[Diagnostic]) -> bool:
+    """Whether a spec has a name, and one that is no way out of a folder."""
+    return "name" in values and all(found.path != "name" for found in wrong)
 
 
 def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:

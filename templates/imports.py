@@ -21,6 +21,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -30,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache, cached_property, partial
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -44,6 +45,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from jinja2 import Template, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.decoders import DecodeStream
@@ -106,17 +111,25 @@ from checkpoint import (
     open_checkpoint,
     resume,
 )
+from conversation import Conversation
 from decoder import Decoder, sample
+from generation import Piece, generate, load, spell
 from graph import EMBEDDING, Graph, decoder
 from listener import Listener
+from messages import read_chat, stream_chat, whole_chat
 from model import CausalLM, DecoderLayer, rotary_table
 from protocol import (
+    COMPLETION_ONLY,
+    FIELDS,
+    LONGEST,
     MODEL,
     SHOWN,
     ApiError,
-    Piece,
     Request,
+    events,
+    read_completion,
     read_request,
+    require_room,
     send,
     stream,
     whole,
@@ -141,4 +154,4 @@ from training import (
     make_optimizer,
     train,
 )
-from vocabulary import Vocabulary
+from vocabulary import Speller, Vocabulary

@@ -26,6 +26,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "run": {"disk", "folder", "paths", "project", "render", "stages"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
+        "starter": {"disk", "plan", "render", "report"},
     },
     "spec": {
         "errors": set(),

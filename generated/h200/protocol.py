@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 
 from architecture import VOCAB_SIZE
+from generation import Piece
 from vocabulary import Vocabulary
 
 MODEL = "h200"  # name: what requests call the model
@@ -48,6 +48,7 @@ def is_options(x: object) -> bool:
 
 
 NAME = f"a string of 1 to {LONGEST} characters"
+COMPLETION_ONLY = ("prompt", "best_of", "echo", "logprobs", "suffix")
 FIELDS = {  # of a request: its default, what it must be, and whether x is that
     "model": (None, NAME, is_name),
     "prompt": ("", "a string or a list", lambda x: type(x) in (str, list)),
@@ -71,14 +72,15 @@ FIELDS = {  # of a request: its default, what it must be, and whether x is that
 }
 
 
-def read_request(environ: dict, vocabulary: Vocabulary, context: int) -> Request:
-    """Read a request, and check all of it."""
+def read_request(environ: dict, fields: dict) -> Request:
+    """Read a request with such fields, and check them."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
     if kind.lower() != "application/json":  # what a page of another site cannot send
         raise ApiError(415, "The Content-Type must be application/json.")
     try:
-        request = check_fields(json.loads(environ["wsgi.input"].read().decode()))
-        request.prompt = encode_prompt(request.prompt, vocabulary)
+        body = environ["wsgi.input"].read().decode()
+        request = check_fields(json.loads(body), fields)
+        json.dumps(vars(request), ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # half a surrogate pair is one
         raise ApiError(400, f"The body is not valid JSON: {error}.") from None
     if request.model is None:
@@ -88,48 +90,51 @@ def read_request(environ: dict, vocabulary: Vocabulary, context: int) -> Request
         raise ApiError(404, message, "model", "model_not_found")
     if request.stream_options and not request.stream:
         raise ApiError(400, "'stream_options' needs a stream.", "stream_options")
-    if len(request.prompt) + request.max_tokens > context:
-        message = f"{len(request.prompt)} tokens of prompt and {request.max_tokens} of "
-        message += f"completion are more than the context holds: {context}."
-        raise ApiError(400, message, "prompt", "context_length_exceeded")
     request.stop = [request.stop] if type(request.stop) is str else request.stop
     request.seed = None if request.seed is None else request.seed % 2**64
     return request
 
 
-def check_fields(body: object) -> Request:
+def require_room(request: Request, context: int, param: str) -> None:
+    """Refuse a prompt and a completion that do not fit the context."""
+    if len(request.prompt) + request.max_tokens > context:
+        message = f"{len(request.prompt)} tokens of prompt and {request.max_tokens} of "
+        message += f"completion are more than the context holds: {context}."
+        raise ApiError(400, message, param, "context_length_exceeded")
+
+
+def read_completion(environ: dict, vocabulary: Vocabulary, context: int) -> Request:
+    """Read a request for a completion, check all of it, and encode its prompt."""
+    request = read_request(environ, FIELDS)
+    request.prompt = encode_prompt(request.prompt, vocabulary)
+    require_room(request, context, "prompt")
+    return request
+
+
+def check_fields(body: object, fields: dict) -> Request:
     """Refuse unknown and wrong values, field by field; null stands for the default."""
     if type(body) is not dict:
         raise ApiError(400, "The body is not a JSON object.")
     given = {name: value for name, value in body.items() if value is not None}
     for name, value in given.items():
         param = name[:SHOWN]
-        if name not in FIELDS:
-            raise ApiError(400, f"'{param}' is not a field of a completion.", param)
-        _, expected, holds = FIELDS[name]
+        if name not in fields:
+            raise ApiError(400, f"'{param}' is not a field of a request here.", param)
+        _, expected, holds = fields[name]
         if not holds(value):
             raise ApiError(400, f"'{name}' must be {expected}.", name)
-    return Request(**{name: given.get(name, FIELDS[name][0]) for name in FIELDS})
+    return Request(**{name: given.get(name, fields[name][0]) for name in fields})
 
 
 def encode_prompt(prompt: str | list, vocabulary: Vocabulary) -> np.ndarray:
     """Turn a prompt into tokens: a string, a list of tokens, or a list of one of these."""
     if type(prompt) is list and len(prompt) == 1 and type(prompt[0]) in (str, list):
         prompt = prompt[0]
-    if type(prompt) is str:
-        return np.array(vocabulary.encode(prompt), np.int32)
-    if not prompt or not all(type(x) is int and 0 <= x < VOCAB_SIZE for x in prompt):
-        what = f"one string or one list of tokens below {VOCAB_SIZE}"
+    tokens = vocabulary.encode(prompt) if type(prompt) is str else prompt
+    if not tokens or not all(type(x) is int and 0 <= x < VOCAB_SIZE for x in tokens):
+        what = f"one string or one list of tokens below {VOCAB_SIZE}, and not empty"
         raise ApiError(400, f"'prompt' must be {what}.", "prompt")
-    return np.array(prompt, np.int32)
-
-
-class Piece(NamedTuple):
-    """Some text of a completion, and the number of its tokens up to here."""
-
-    text: str
-    tokens: int
-    finish_reason: str | None
+    return np.array(tokens, np.int32)
 
 
 def head() -> dict:
@@ -158,16 +163,21 @@ def whole(request: Request, pieces: Iterator[Piece]) -> dict:
     return head() | choice(last) | usage(request, last)
 
 
-def stream(request: Request, pieces: Iterator[Piece]) -> Iterator[bytes]:
-    """Send the pieces as they come, and the usage in the end where asked for."""
+def stream(request: Request, pieces: Iterator[Piece]) -> Iterator[dict]:
+    """Describe the pieces as they come, and the usage in the end where asked for."""
     include_usage = request.stream_options.get("include_usage", False)
     common = head() | ({"usage": None} if include_usage else {})
+    for piece in pieces:
+        if piece.text or piece.finish_reason:
+            yield common | choice(piece)
+    if include_usage:
+        yield common | {"choices": []} | usage(request, piece)
+
+
+def events(documents: Iterator[dict]) -> Iterator[bytes]:
+    """Send documents as they come."""
     try:
-        for piece in pieces:
-            if piece.text or piece.finish_reason:
-                yield event(common | choice(piece))
-        if include_usage:
-            yield event(common | {"choices": []} | usage(request, piece))
+        yield from map(event, documents)
     except ApiError as error:  # too late for a status
         yield event(error.document())
     yield b"data: [DONE]\n\n"

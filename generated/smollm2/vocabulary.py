@@ -43,11 +43,14 @@ class Speller:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.stream = tokenizer, DecodeStream(skip_special_tokens=True)
+        self.held: list[int] = []  # tokens that have no text yet
 
     def feed(self, token: int) -> str:
         """Spell one more token: what it completes."""
-        return self.stream.step(self.tokenizer, token) or ""
+        text = self.stream.step(self.tokenizer, token) or ""
+        self.held = [] if text else [*self.held, token]
+        return text
 
     def end(self) -> str:
-        """Spell what is left: bytes that are no whole character are dropped."""
-        return ""
+        """Spell what is left: bytes that are no whole character are replaced."""
+        return self.tokenizer.decode(self.held)

@@ -1,11 +1,11 @@
 """Spec -> the text of every generated file: a pure function."""
 
-import json
 from types import SimpleNamespace
 
 from leangen.generator import lock
 from leangen.generator.artifacts import (
     calibration_of,
+    chats,
     checkpoints_of,
     measured_texts,
     splits_of,
@@ -13,7 +13,7 @@ from leangen.generator.artifacts import (
 from leangen.generator.plan import Plan
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.render import plan_json
-from leangen.generator.render.config_json import for_all
+from leangen.generator.render.given import given_files
 from leangen.generator.render.hashes import with_hashes
 from leangen.generator.render.requirements import (
     closure,
@@ -33,8 +33,7 @@ def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
     """Render all files of a spec and its plan, the lock last: name -> text."""
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
-    if spec.given:
-        files["config.json"] = json.dumps(for_all(spec), indent=2) + "\n"
+    files |= given_files(spec)
     files |= _scripts(spec, planned)
     if hashes:
         files |= with_hashes(files)
@@ -52,6 +51,8 @@ def _folder(spec: Spec) -> dict[str, object]:
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
         "calibration": calibration_of(spec),
+        "chat": chats(spec),
+        "special": spec.given.special if spec.given else {},
         "sequence_length": sequence_length(spec),
     }
 
@@ -69,7 +70,7 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     files = dict(codes)
     on_cpu = spec.train.hardware.kind == "cpu"
     for stage in stages_of(spec):
-        if stage.runs:
+        if stage.runs or stage.by_hand:
             needed = pins(closure(codes, stage.script))
             header = metadata(needed, on_cpu)
             files[stage.script] = below_docstring(codes[stage.script], header)

@@ -1,5 +1,6 @@
 """The packages that a script needs: as inline metadata, and for pip."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -7,6 +8,7 @@ from leangen.generator.render.imports import imported_modules
 from leangen.generator.render.script import read_template
 
 PYTHON = ">=3.11"
+STARTED = re.compile(r'\[sys\.executable, FOLDER / "(\w+)\.py"\]')
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
 TORCH_FILE = "requirements-torch.txt"
 TORCH_FIRST = f"# torch without CUDA: {TORCH_FILE} first"
@@ -19,10 +21,13 @@ TORCH_ALONE = f"""\
 
 
 def closure(codes: Mapping[str, str], script: str) -> set[str]:
-    """Name the packages that a script imports, by itself or through modules beside it."""
+    """Name the packages that a script imports, by itself or through modules beside it.
+
+    What it starts as a process of its own counts, too.
+    """
     found, packages = [script], set()
     for name in found:  # which grows on the way
-        modules = imported_modules(codes[name])
+        modules = imported_modules(codes[name]) | {*STARTED.findall(codes[name])}
         beside = {module for module in modules if f"{module}.py" in codes}
         found += [f"{m}.py" for m in sorted(beside) if f"{m}.py" not in found]
         packages |= modules - beside

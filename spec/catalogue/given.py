@@ -56,6 +56,12 @@ def _ends(config: Config) -> list[int]:
     return given
 
 
+def _plain(text: str) -> str:
+    """Give a text that any disk and any git can keep: as Jinja reads it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return lines.encode("utf-8", "replace").decode()
+
+
 def _template(folder: Path, tokenizer: Config) -> str | None:
     """Find the chat template: a file of its own, or where older tokenizers keep it."""
     file = folder / "chat_template.jinja"
@@ -64,12 +70,12 @@ def _template(folder: Path, tokenizer: Config) -> str | None:
             content = opened.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise LeangenError.of(f"{file} is over 1 MiB", code="config")
-        return content.decode("utf-8", "replace")
+        return _plain(content.decode("utf-8", "replace"))
     found = tokenizer.get("chat_template")
     if isinstance(found, list):  # several by name
         named = {t.get("name"): t.get("template") for t in found if isinstance(t, dict)}
         found = named.get("default")
-    return found if isinstance(found, str) else None
+    return _plain(found) if isinstance(found, str) else None
 
 
 def _text(token: Any) -> str:

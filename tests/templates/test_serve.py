@@ -136,7 +136,7 @@ def slow_copy(pipeline: Path, folder: Path) -> Path:
     """
     copy(pipeline, folder)
     edit(folder / "listener.py", {r"(?m)^QUEUE = \S+": "QUEUE = 4"})
-    edit(folder / "api.py", {r"token == end": "False"})
+    edit(folder / "generation.py", {r"token in ends": "False"})
     nap = rf"\1import time; time.sleep({1.5 * DEADLINE} / self.context)\n\1"
     edit(folder / "decoder.py", {r"(?m)^( +)(?=self\.session\.run)": nap})
     return folder
@@ -144,7 +144,7 @@ def slow_copy(pipeline: Path, folder: Path) -> Path:
 
 def load(folder: Path) -> SimpleNamespace:
     """Import what the server consists of."""
-    names = ["api", "protocol", "decoder", "vocabulary", "artifacts"]
+    names = ["api", "protocol", "generation", "decoder", "vocabulary", "artifacts"]
     sys.path.insert(0, str(folder))
     try:
         modules = [importlib.import_module(name) for name in names]
@@ -805,7 +805,7 @@ def test_numbers_that_are_none_are_an_error_in_json(
     copy(pipeline, tmp_path)
     late = "return self.logits[0] * (np.nan if self.length > 9 else 1)"
     edit(tmp_path / "decoder.py", {r"return self\.logits\[0\]": late})
-    edit(tmp_path / "api.py", {r"token == end": "False"})
+    edit(tmp_path / "generation.py", {r"token in ends": "False"})
     server = Served(tmp_path)
     status, _, body = server.post(max_tokens=20)
     assert (status, body["error"]["type"]) == (500, "server_error")
@@ -822,7 +822,7 @@ def test_numbers_that_are_none_are_an_error_in_json(
 def pieces_of(script: SimpleNamespace, said: bytes, **fields: object) -> list[Any]:
     """The pieces of a text that a model says byte by byte."""
     request = SimpleNamespace(**fields)
-    return [*script.spell(said, script.Vocabulary().spellings, request)]
+    return [*script.spell(said, script.Vocabulary().speller(), request)]
 
 
 @pytest.mark.parametrize("stop", [[], ["x🙂"], ["🙂🙂!", "日本国"]])
@@ -852,19 +852,19 @@ class Saying:
     """A decoder that says what the test wants."""
 
     def __init__(self, *said: np.ndarray) -> None:
-        self.said = iter(said)
+        self.said, self.length = iter(said), 0
 
     def forward(self, tokens: list[int], positions: list[int]) -> np.ndarray:
         return next(self.said)[None]
 
 
 def test_the_separator_ends_a_text(script: SimpleNamespace) -> None:
-    end = script.Vocabulary.separator
-    decoder = Saying(*np.eye(257)[[104, 105, end, 33]])
+    ends = script.Vocabulary.ends
+    decoder = Saying(*np.eye(257)[[104, 105, *ends, 33]])
     request = SimpleNamespace(
         prompt=[256], max_tokens=9, temperature=0, top_p=1, seed=None
     )
-    assert [*script.generate(decoder, end, request, lambda: False)] == [104, 105]
+    assert [*script.generate(decoder, ends, request, lambda: False)] == [104, 105]
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it(script: SimpleNamespace) -> None:
@@ -878,7 +878,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(script: SimpleNamespace) -
 
 
 def test_steps_of_any_size_append_the_same_sequence(script: SimpleNamespace) -> None:
-    decoder = script.Decoder("onnx", "model.onnx.data")
+    decoder = script.Decoder("model.onnx")
     tokens = np.random.default_rng(0).integers(0, 256, 60)
     whole = decoder.forward(tokens, range(60)).copy()
     for sizes in ([30, 20, 10], [59, 1], [1] * 60):
@@ -918,7 +918,7 @@ def test_bpe_spells_every_text(bpe_pipeline: Path) -> None:
     vocabulary = load(bpe_pipeline).Vocabulary()
     text = "".join(map(chr, range(1, 0x250))) + "\t\r\n 日本語 🙂"
     separator, *tokens = vocabulary.encode(text)
-    assert separator == vocabulary.separator
+    assert {separator} == vocabulary.ends
     assert b"".join(vocabulary.spellings[token] for token in tokens).decode() == text
 
 

@@ -1,9 +1,33 @@
-"""config.json of a given checkpoint, in the words of every transformers that may read it."""
+"""What lies beside the weights of a given checkpoint: copies that are reviewed and hashed.
 
+A machine without the weights reads them in place of the checkpoint's own files, as if the
+generated folder were it.
+"""
+
+import json
 from dataclasses import asdict
 from typing import Any
 
 from leangen.spec import Spec
+from leangen.spec.catalogue.given import END
+
+
+def given_files(spec: Spec) -> dict[str, str]:
+    """Write all that a spec takes from its checkpoint's folder: name -> text."""
+    given = spec.given
+    if given is None:
+        return {}
+    ends = list(given.ends)
+    end = ends[0] if len(ends) == 1 else ends or None
+    files = {"config.json": _json(for_all(spec) | {END: end})}
+    if given.chat_template is not None:
+        files["chat_template.jinja"] = given.chat_template
+        files["tokenizer_config.json"] = _json(dict(given.special))
+    return files
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
 
 
 def for_all(spec: Spec) -> dict[str, Any]:
