@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from leangen.spec.catalogue.models import MODEL_TYPES
 from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.spec import Model
 from leangen.spec.weights.tensors import tensors_of
+from tests.conftest import Leangen
 
 SMALL: dict[str, Any] = {
     "model_type": "llama",
@@ -246,6 +249,23 @@ def test_names_and_shapes_are_those_of_transformers(kind: str, tied: bool) -> No
         assert {
             n: s for n, s in ours.items() if n not in fused
         }.items() <= named.items()
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+def test_the_scripts_have_the_same_names_and_shapes(
+    kind: str, model: Path, leangen: Leangen
+) -> None:
+    (model / WHOLE).unlink()
+    biases = {"attention_bias": True, "mlp_bias": True} if kind == "llama" else {}
+    config = SMALL | {"model_type": kind, "head_dim": 16} | biases
+    (model / "config.json").write_text(json.dumps(config))
+    done = leangen("build", "spec.yaml", cwd=model.parent)
+    assert done.returncode == 0, done.stderr
+    code = "import architecture, json; print(json.dumps(architecture.tensor_shapes()))"
+    folder = model.parent / "generated" / "given"
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=folder)
+    theirs = {name: tuple(shape) for name, shape in json.loads(printed).items()}
+    assert theirs == shapes(config)
 
 
 def _count(shape: tuple[int, ...]) -> int:
