@@ -151,7 +151,7 @@ STAGES = (
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
-        costs=("model", "tokenizer.kind", "target.context", *TARGET),
+        costs=("model", "tokenizer", "target.context", *TARGET),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_here,
@@ -166,7 +166,7 @@ STAGES = (
     Stage(
         "serve",
         fields=("tokenizer", "serve"),
-        costs=("model", "tokenizer.kind", "sparsity.pattern", *BITS, *ENGINE)
+        costs=("model", "tokenizer", "sparsity.pattern", *BITS, *ENGINE)
         + (*TARGET, "target.context", "target.batch"),
         reads=lambda spec: ("onnx", *vocabulary(spec)),
         serves=True,

@@ -1,4 +1,4 @@
-"""Serve the exported model over HTTP, as OpenAI's completions API.
+"""Serve the exported model over HTTP, as OpenAI serves its own.
 
 SIGTERM and SIGINT close the port, finish what was accepted, and exit; a second one exits
 at once.

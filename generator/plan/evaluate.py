@@ -3,7 +3,7 @@
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.serve import TOKENIZER, activations
+from leangen.generator.plan.serve import activations, tokenizer_bytes
 from leangen.generator.plan.storage import Cache, float32, kv_cache
 from leangen.spec import Spec, engines
 
@@ -50,5 +50,5 @@ def _runtime(spec: Spec) -> Item:
     """Account for what is there before a model is: samples need the vocabulary."""
     size, what = RUNTIME, "Python, numpy, onnxruntime"
     if spec.tokenizer.kind != "bytes":
-        size, what = size + TOKENIZER, f"{what}, tokenizers"
+        size, what = size + tokenizer_bytes(spec), f"{what}, tokenizers"
     return Item("runtime", size, what, MEASURED)

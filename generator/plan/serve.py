@@ -8,7 +8,8 @@ from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
-TOKENIZER = 14 * MIB  # the tokenizers package, and a vocabulary
+TOKENIZER = 10 * MIB  # the tokenizers package
+ENTRY = 880  # bytes of a token with its merges: 870 of 49,152 (SmolLM2), 730 of 32,000
 CONNECTIONS = 64  # that the server keeps open
 HEADER = 2**13  # bytes of a request's header that it takes
 RENDERER = 11 * MIB  # the process of a chat template: what it shares with no other
@@ -63,6 +64,11 @@ def skips_zeros(spec: Spec) -> bool:
     return spec.quantization.weights in able and spec.target.hardware.sparse_24
 
 
+def tokenizer_bytes(spec: Spec) -> int:
+    """Count what turns text into tokens, where they are not bytes."""
+    return TOKENIZER + ENTRY * spec.tokenizer.vocab_size
+
+
 def activations(model: Model, tokens: int, element: int) -> Item:
     """Account for what a prefill of so many tokens works in."""
     width = max(model.intermediate_size, model.moe_intermediate_size)
@@ -95,7 +101,7 @@ def _runtime(spec: Spec) -> Item:
     """Account for what is there before the first weight; rotary tables are ONNX Runtime's."""
     engine, size, what = spec.engine, spec.engine.runtime_bytes, "libraries, workspaces"
     if engine.device == "cpu" and spec.tokenizer.kind != "bytes":
-        size += TOKENIZER
+        size += tokenizer_bytes(spec)
     if engine.engine == "onnxruntime":
         size += 4 * spec.target.context * spec.model.head_dim
         what += ", rotary tables"
