@@ -1,6 +1,7 @@
 """What the scripts make, held against transformers, torch and ONNX Runtime."""
 
 import ast
+import importlib
 import inspect
 import json
 import math
@@ -488,6 +489,15 @@ def test_a_docstring_stands_behind_its_signature_alone(tmp_path: Path) -> None:
     summary = str(inspect.getdoc(textwrap.shorten)).partition("\n\n")[0]
     expected = f'def shorten(text, width, **kwargs):\n    """{summary}"""\n'
     assert expected in [text for _, text in documents]
+
+
+def test_the_manual_is_all_there_in_three_spans(tmp_path: Path) -> None:
+    documents = documents_of("python-manual", tmp_path)
+    assert [split for split, _ in documents] == ["train", "val", "test"]
+    whole = "".join(text for _, text in documents)
+    assert len(documents[0][1]) == len(whole) * 90 // 100
+    topics = importlib.import_module("pydoc_data.topics").topics
+    assert all(topic.strip() in whole for topic in topics.values())
 
 
 def test_a_vocabulary_that_the_text_does_not_yield_is_refused(
