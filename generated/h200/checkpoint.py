@@ -160,7 +160,7 @@ def open_checkpoint(name: str) -> Checkpoint:
 def fingerprint(name: str) -> list:
     """Tell a checkpoint, or another file under artifacts/, from one of other content."""
     place = ARTIFACTS / name
-    return [digest(file) for file in (shards(place, "") if place.is_dir() else [place])]
+    return [digest(f) for f in (shards(place, "") if place.is_dir() else [require(name)])]
 
 
 def shards(folder: Path, remedy: str) -> list[Path]:
