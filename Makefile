@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs in .venv.
+# Three commands for a newcomer: `make demo`, `make llama` and `make test`. Each sets up what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,12 +7,19 @@ PIP := $(BIN)/pip install -q
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test types test-lowest test-newest lock audit clean
+.PHONY: demo llama test types test-lowest test-newest lock audit clean
 
 demo: .venv/installed
 	$(BIN)/leangen build spec/examples/demo.yaml
 	$(BIN)/leangen run spec/examples/demo.yaml
 	$(BIN)/python docs/ask.py generated/demo
+
+# A Llama that somebody else trained; a line is a message to it, and Ctrl-D ends the chat.
+llama: .venv/installed
+	$(BIN)/python docs/smollm2.py build/smollm2
+	$(BIN)/leangen build spec/examples/smollm2.yaml
+	$(BIN)/leangen run spec/examples/smollm2.yaml
+	$(BIN)/python generated/smollm2/chat.py
 
 test: .venv/installed types test-lowest
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -72,4 +79,4 @@ audit:
 	.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock -r templates/requirements.lock
 
 clean:
-	rm -rf .venv generated/*/artifacts
+	rm -rf .venv build/smollm2 generated/*/artifacts

@@ -94,6 +94,11 @@ def _is_here(spec: Spec) -> bool:
     return is_new(spec) or spec.model.checkpoint is not None
 
 
+def _lays_out(spec: Spec) -> bool:
+    """Whether any stage writes a checkpoint."""
+    return _computes(spec) or "compressed-tensors" in spec.export.formats
+
+
 STAGES = (
     Stage("artifacts", runs=False),
     Stage("architecture", fields=("model", "tokenizer", "target.context"), runs=False),
@@ -107,10 +112,11 @@ STAGES = (
     Stage(
         "data",
         fields=("tokenizer", "data", "model"),
-        costs=("tokenizer.kind", "data.source", *TARGET),
+        costs=("tokenizer.kind", "tokenizer.vocab_size", "data.source", *TARGET),
         writes=lambda spec: (*vocabulary(spec), *tokens(*splits_of(spec))),
         present=_is_here,
     ),
+    Stage("layout", fields=("model",), present=_lays_out, runs=False),
     Stage("model", fields=("model",), present=_computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
     Stage("training", fields=TRAINING, present=trains, runs=False),

@@ -12,10 +12,11 @@ from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import given_in, spec_of, with_model
 from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.rules.apply import contradictions, problems
-from leangen.spec.spec import Spec
+from leangen.spec.spec import Model, Spec
 from leangen.spec.text.document import Document, steps
 from leangen.spec.text.parse import parse
 from leangen.spec.text.source import name_of, read_bytes
+from leangen.spec.weights.check import check_weights
 
 
 def load(path: Path, out: Path | None = None) -> Spec:
@@ -51,7 +52,10 @@ def loads(text: str | bytes, file: str = "<spec>", out: Path | None = None) -> S
     wrong |= contradictions(document, filled, wrong, doubtful)
     if wrong:
         raise LeangenError(bounded(sorted(without_echoes(wrong), key=_order)))
-    return replace(spec_of(filled, values, given), document=document)
+    spec = replace(spec_of(filled, values, given), document=document)
+    if spec.model.checkpoint:
+        _check_weights(document, Path(file).parent / spec.model.checkpoint, spec.model)
+    return spec
 
 
 def _is_named(values: Mapping[str, Any], wrong: Iterable[Diagnostic]) -> bool:
@@ -93,6 +97,15 @@ def diagnostic_at(
     return document.source.diagnostic(
         place, code, message, path=field, suggestion=suggestion
     )
+
+
+def _check_weights(document: Document, folder: Path, model: Model) -> None:
+    """Hold the weights of a checkpoint against its shape, where they are there."""
+    try:
+        check_weights(folder, model)
+    except LeangenError as error:
+        found = [_in_checkpoint(document, each) for each in error.diagnostics]
+        raise LeangenError(found) from None
 
 
 def _in_checkpoint(document: Document, found: Diagnostic) -> Diagnostic:

@@ -38,6 +38,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
+from pydoc_data.topics import topics
 from types import SimpleNamespace
 from typing import NamedTuple, NoReturn
 
@@ -107,22 +108,23 @@ from artifacts import (
 )
 from checkpoint import (
     CHECKPOINT,
+    INDEX,
     NUMPY,
     Checkpoint,
     Form,
-    create,
+    Place,
     expert_shapes,
     experts,
     fingerprint,
-    lay_out,
     open_checkpoint,
-    resume,
+    size_of,
 )
 from conversation import Conversation
 from decoder import Decoder, sample
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
+from layout import create, lay_out, note, progress_of, resume
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
 from model import CausalLM, DecoderLayer, rotary_table

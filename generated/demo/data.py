@@ -25,7 +25,7 @@ import hashlib
 import re
 import sysconfig
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +117,9 @@ def warn_of_bytes(files: list[Path]) -> None:
 
 SEPARATOR = "<|endoftext|>"  # stands before each document
 DTYPE = np.min_scalar_type(VOCAB_SIZE - 1)
+BATCH = 2**20  # characters that are encoded at once
+
+Part = tuple[str, int, str]  # a split, the number of a block in its text, and the block
 
 
 def train_tokenizer() -> Tokenizer:
@@ -151,10 +154,22 @@ def tokenize(
         for split, text in texts
         for i, block in enumerate(chain([""], text))  # the first one has the separator
     )
-    while batch := list(islice(parts, 64)):  # encodings take much memory
+    for batch in batches(parts):
         encodings = tokenizer.encode_batch_fast([block for _, _, block in batch])
         for (split, i, _), encoding in zip(batch, encodings, strict=True):
             yield split, np.array(encoding.ids if i else [separator], DTYPE)
+
+
+def batches(parts: Iterator[Part]) -> Iterator[list[Part]]:
+    """Gather what is encoded at once: encodings take much more memory than text."""
+    batch, length = [], 0
+    for part in parts:
+        batch.append(part)
+        length += len(part[2]) + 1
+        if length > BATCH:
+            yield batch
+            batch, length = [], 0
+    yield batch
 
 
 def save(chunks: Iterator[tuple[str, np.ndarray]], folder: Path) -> None:

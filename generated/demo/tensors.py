@@ -9,7 +9,8 @@ from torch import Tensor
 
 from architecture import SEQUENCE_LENGTH, VOCAB_SIZE
 from artifacts import damaged, reading, stop, writing
-from checkpoint import Checkpoint, create, open_checkpoint
+from checkpoint import Checkpoint, open_checkpoint
+from layout import create
 from model import CausalLM
 
 DEVICE = "cpu"
@@ -17,11 +18,10 @@ TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def read(checkpoint: Checkpoint, name: str) -> Tensor:
-    """Read a tensor as it is stored; stop where a weight is infinite or not a number."""
+    """Read a tensor as it is stored; stop where it is nothing to compute with."""
     place = checkpoint.places[name]
     weight = torch.from_numpy(checkpoint.raw(name)).view(TYPES[place.dtype])
-    if not weight.isfinite().all():
-        checkpoint.refuse(f"{name} in {place.file} is not finite")
+    checkpoint.judge(name, bool(weight.isfinite().all()), empty=not weight.any())
     return weight.view(place.shape)
 
 

@@ -35,7 +35,8 @@ from torch.nn import functional as F
 
 from architecture import NUM_HIDDEN_LAYERS, SEQUENCE_LENGTH, is_pruned, tensor_shapes
 from artifacts import FOLDER, digest, finish, run, writing
-from checkpoint import Checkpoint, fingerprint, open_checkpoint, resume
+from checkpoint import Checkpoint, fingerprint, open_checkpoint
+from layout import note, progress_of, resume
 from model import DecoderLayer, rotary_table
 from tensors import (
     DEVICE,
@@ -113,18 +114,18 @@ def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) ->
     layer = DecoderLayer().to(DEVICE, DTYPE)  # refilled for every layer of the model
     started = time.perf_counter()
     for i in range(NUM_HIDDEN_LAYERS):
-        source = sparse if i < done else dense
         names = {name: f"model.layers.{i}.{name}" for name in layer.state_dict()}
-        weights = {name: read(source, full) for name, full in names.items()}
-        layer.load_state_dict(weights)
         if i >= done:
+            weights = {name: read(dense, full) for name, full in names.items()}
+            layer.load_state_dict(weights)
             for name, inputs in measure(layer, hidden).items():
                 weight = weights[name].to(DEVICE, torch.float32)  # (out, in)
                 weights[name] = prune(weight, inputs)
-                layer.get_parameter(name).copy_(weights[name])
             for name, full in names.items():
                 write(sparse, full, weights[name])
-            sparse.note(run, i + 1)
+            note(sparse, run, i + 1)
+        stored = {name: read(sparse, full) for name, full in names.items()}
+        layer.load_state_dict(stored)
         for part, output in forward(layer, hidden):
             part.copy_(output)  # the next layer is measured on pruned inputs
         left = (time.perf_counter() - started) / (i + 1) * (NUM_HIDDEN_LAYERS - i - 1)
@@ -135,7 +136,7 @@ def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) ->
 def prune_checkpoint() -> None:
     """Prune all layers; after a kill, from the layer on that it was in."""
     dense = open_checkpoint("dense")
-    code = [digest(FOLDER / file) for file in ("prune.py", "model.py")]
+    code = [digest(file) for file in sorted(FOLDER.glob("*.py"))]
     run = [*code, fingerprint("dense"), fingerprint("data/train.npy")]
     with writing("sparse", keep=True) as folder:
         sparse, done = resume(folder, run, dense.dtypes)
@@ -143,7 +144,7 @@ def prune_checkpoint() -> None:
             if not name.startswith("model.layers."):
                 write(sparse, name, read(dense, name))
         prune_layers(dense, sparse, run, done)
-        sparse.forget()
+    progress_of(folder).unlink()
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from architecture import SEQUENCE_LENGTH, VOCAB_SIZE
 from artifacts import damaged, reading, stop, writing
-from checkpoint import Checkpoint, create, open_checkpoint
+from checkpoint import Checkpoint, open_checkpoint
+from layout import create
 from model import CausalLM
 
 DEVICE = "cuda"
@@ -30,11 +31,10 @@ def peak_device_bytes() -> int:
 
 
 def read(checkpoint: Checkpoint, name: str) -> Tensor:
-    """Read a tensor as it is stored; stop where a weight is infinite or not a number."""
+    """Read a tensor as it is stored; stop where it is nothing to compute with."""
     place = checkpoint.places[name]
     weight = torch.from_numpy(checkpoint.raw(name)).view(TYPES[place.dtype])
-    if not weight.isfinite().all():
-        checkpoint.refuse(f"{name} in {place.file} is not finite")
+    checkpoint.judge(name, bool(weight.isfinite().all()), empty=not weight.any())
     return weight.view(place.shape)
 
 

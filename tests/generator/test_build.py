@@ -96,6 +96,7 @@ OPTIONS: dict[str, list[Any]] = {
     "data": [
         {},
         {"source": "python-docstrings"},
+        {"source": "python-manual"},
         {"source": "text", "path": "a*"},
         {"out_of_sample": ["b", "c/*"]},
     ],

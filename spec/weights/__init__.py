@@ -1,0 +1,1 @@
+"""The weights of a checkpoint, judged by the headers of their files alone."""
