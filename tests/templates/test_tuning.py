@@ -78,6 +78,7 @@ def write_checkpoint(folder: Path, case: Case) -> None:
             scale = 0.3 if weight.ndim == 1 else weight.shape[-1] ** -0.5
             weight.normal_(center, scale)
     model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
 
 
 def read_back(folder: Path) -> PreTrainedModel:
