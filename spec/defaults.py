@@ -30,7 +30,7 @@ LONGEST = (
     2048  # tokens to train given weights on, at most: as Wanda and SparseGPT calibrate
 )
 PUBLISHED = 16  # bits of given weights, unless the spec asks for others
-TUNING = 2e-5  # learning rate for given weights, likewise; TRL's and Alpaca's, too
+TUNING = 2e-5  # learning rate for given weights, likewise: TRL's SFTConfig has it, too
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 HOME = "~"

@@ -27,8 +27,9 @@ def value_for(node: Node, field: Schema) -> str:
     if field.get("type") == "boolean":
         return _BOOLEANS.get(text.lower(), "")
     number = resolve(text)
-    if type(number) in (int, float) and {"integer", "number"} & {*types(field)}:
-        return _number(number, field)
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        if {"integer", "number"} & {*types(field)}:
+            return _number(number, field)
     return _text(text, field)
 
 

@@ -1,5 +1,6 @@
 """Given weights are trained further, pruned and recovered: as transformers would, zeros held."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -8,12 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from leangen.generator.plan import plan
+from leangen.generator.plan.exempt import exempt_share
+from leangen.generator.plan.parameters import count
 from leangen.generator.render.build import build
 from leangen.spec import load
+from tests.conftest import Leangen, write_texts
 
 Modules = Callable[[Path], SimpleNamespace]
 BATCH, LENGTH = 4, 32
@@ -117,7 +122,8 @@ def tuned(
 def transformers_step(model: PreTrainedModel, tokens: torch.Tensor) -> None:
     """Take one step of AdamW in 32 bits; a schedule of one step ends at a tenth."""
     logits = model(tokens[:, :-1]).logits
-    F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    loss: Any = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    loss.backward()
     parameters = [*model.parameters()]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     groups: Any = [
@@ -168,3 +174,63 @@ def test_zeros_and_types_are_held_on_the_way(
         assert (dense != tuned_).any()
         assert (sparse != recovered).any()
         assert (sparse == tuned_)[sparse != 0].all()
+
+
+def test_a_state_is_saved_when_its_minutes_are_over_and_at_the_end(
+    tuned: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is three times the model: a validation alone is no reason to write it."""
+    ours = tuned(CASES["llama"], "tokens: 5k, batch_size: 4", DENSE)
+    saved = []
+
+    def save(*state: Any) -> None:
+        saved.append(len(state[-1]))
+
+    monkeypatch.setattr(ours.training, "save_state", save)
+    ours.train.main()
+    assert saved == [40]  # steps in the log
+
+
+RUN = """\
+leangen: 1
+name: given
+model: {checkpoint: model}
+data: {source: text, path: "corpus/*.txt"}
+train: {tokens: 40k, batch_size: 8, learning_rate: 3e-3}
+sparsity:
+  pattern: 2:4
+  calibration_sequences: 8
+  exempt: [0, down_proj]
+  recover: {tokens: 20k, learning_rate: 1e-3, distill: true}
+quantization: {weights: 8, group_size: 16}
+evaluate: {tokens: 2048}
+target: {hardware: x86-2core, context: 64}
+serve: {device: cpu}
+"""
+
+
+def test_a_run_tunes_prunes_and_recovers(tmp_path: Path, leangen: Leangen) -> None:
+    write_texts(tmp_path)
+    features = {"vocab_size": 320, "tie_word_embeddings": True}
+    write_checkpoint(tmp_path / "model", Case("llama", torch.bfloat16, features))
+    learner = ByteLevelBPETokenizer()
+    texts = [str(text) for text in (tmp_path / "corpus").iterdir()]
+    learner.train(texts, vocab_size=320, show_progress=False)
+    learner.save(str(tmp_path / "model" / "tokenizer.json"))
+    (tmp_path / "spec.yaml").write_text(RUN)
+    for verb in ("build", "run"):
+        done = leangen(verb, "spec.yaml", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    report = tmp_path / "generated" / "given" / "artifacts" / "report.json"
+    models = json.loads(report.read_text())["models"]
+    assert [*models] == ["dense", "tuned", "sparse", "recovered", "exported"]
+    losses = {name: models[name]["perplexity"]["test"] for name in models}
+    assert losses["tuned"] < losses["dense"] / 2
+    assert losses["recovered"] < losses["sparse"]
+    spec = load(tmp_path / "spec.yaml")
+    share = (1 - exempt_share(spec, count(spec.model))) / 2
+    assert [models[name]["zeros"] for name in ("dense", "tuned")] == [0, 0]
+    for name in ("sparse", "recovered"):
+        assert models[name]["zeros"] == pytest.approx(share)
+    again = leangen("run", "spec.yaml", cwd=tmp_path)
+    assert again.stderr.count("nothing changed, skipped") == 6, again.stderr
