@@ -63,7 +63,9 @@ def test_its_comments_are_fields_that_build(tmp_path: Path, leangen: Leangen) ->
     lines = file.read_text().splitlines()
     start = lines.index("# data:")
     sections = [line.removeprefix("# ") for line in lines[start:]]
-    words = [line for line in sections if not line.endswith(("are.", "dense.", "carries."))]
+    words = [
+        line for line in sections if not line.endswith(("are.", "dense.", "carries."))
+    ]
     file.write_text("\n".join([*lines[:start], *words]))
     done = leangen("build", "spec.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -27,9 +27,9 @@ def value_for(node: Node, field: Schema) -> str:
     if field.get("type") == "boolean":
         return _BOOLEANS.get(text.lower(), "")
     number = resolve(text)
-    if isinstance(number, int | float) and not isinstance(number, bool):
-        if {"integer", "number"} & {*types(field)}:
-            return _number(number, field)
+    counts = {"integer", "number"} & {*types(field)}
+    if counts and isinstance(number, int | float) and not isinstance(number, bool):
+        return _number(number, field)
     return _text(text, field)
 
 
