@@ -110,7 +110,7 @@ def read_quantized(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def dequantized(folder: Path, state: dict[str, torch.Tensor]) -> Weights:
     """Give the matrices as the exported graph has them; q, k and v lie in one."""
-    found = {}
+    found: Weights = {}
     quantized = read_quantized(folder / "artifacts/onnx/model.onnx")
     for first, (levels, scales) in quantized.items():
         packed = "qkv" if ".q_proj" in first else "q"
