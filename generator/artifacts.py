@@ -14,7 +14,7 @@ def is_new(spec: Spec) -> bool:
 
 def tunes(spec: Spec) -> bool:
     """Whether given weights are trained further."""
-    return spec.train.tunes
+    return spec.model.tuned
 
 
 def is_sparse(spec: Spec) -> bool:

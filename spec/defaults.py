@@ -68,24 +68,19 @@ def with_model(filled: Values, written: Values, given: Given | None) -> dict[str
         return dict(filled)
     preset: Config = presets().get(named.get("preset", ""), {})
     shape = given.config if given else {**preset, **named}
-    pretrained = given is not None or "tokens" not in _section(written, "train")
-    model = shape_of(shape) | origin | {"pretrained": pretrained}
+    trained = "tokens" in _section(written, "train")
+    pretrained, tuned = given is not None or not trained, bool(given) and trained
+    model = shape_of(shape) | origin | {"pretrained": pretrained, "tuned": tuned}
     completed = {**filled, "model": model}
     if pretrained:
         defaults: dict[str, Values] = {"quantization": {"weights": PUBLISHED}}
-        if tunes(written):
+        if tuned:
             defaults["train"] = {"learning_rate": TUNING}
         completed |= {
             name: {**_section(filled, name), **own, **_section(written, name)}
             for name, own in defaults.items()
         }
     return completed
-
-
-def tunes(written: Values) -> bool:
-    """Whether the weights of a checkpoint are trained further: where it is said how far."""
-    given = "checkpoint" in _section(written, "model")
-    return given and "tokens" in _section(written, "train")
 
 
 def _section(values: Values, name: str) -> dict[str, Any]:
@@ -146,7 +141,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             test=tuple(data.get("test", ())),
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
-        train=Train(**filled["train"] | {"hardware": training}, tunes=tunes(written)),
+        train=Train(**filled["train"] | {"hardware": training}),
         sparsity=_sparsity(filled["sparsity"]),
         quantization=Quantization(
             **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]

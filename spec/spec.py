@@ -18,7 +18,8 @@ class Model:
     `architecture` is its model_type. `num_experts` is 0 in a dense model; in others
     `num_sparse_layers` of the layers have experts, `moe_intermediate_size` wide.
     `partial_window` is a sliding window that only some of the layers have.
-    `pretrained`: whether its weights are given, those of a checkpoint or a preset's.
+    `pretrained`: whether its weights are given, those of a checkpoint or a preset's;
+    `tuned`: whether a checkpoint's are trained further.
     """
 
     architecture: str
@@ -49,6 +50,7 @@ class Model:
     checkpoint: str | None = None
     preset: str | None = None
     pretrained: bool = False
+    tuned: bool = False
 
     @property
     def feed_forward(self) -> str:
@@ -97,12 +99,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
-    """Training; batch_size counts sequences, warmup is a share of the steps.
+    """Training; batch_size counts sequences, warmup is a share of the steps."""
 
-    `tunes`: whether given weights are trained further; without any, it is from scratch.
-    """
-
-    tunes: bool
     tokens: int
     batch_size: int
     learning_rate: float

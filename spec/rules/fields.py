@@ -110,17 +110,17 @@ def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None
     return _only_if_integer("quantization.arithmetic", bits, arithmetic)
 
 
-@rule("train.tokens", *BATCH, written="train.tokens")
+@rule("train.tokens", "model.tuned", *BATCH)
 def training_has_a_batch(
     tokens: int,
+    tuned: bool | None,
     batch: int,
     positions: int,
     given: bool | None,
     context: int,
-    written: int | None,
 ) -> Problem | None:
     """An optimizer step takes a whole batch; given weights need not be trained."""
-    if given and written is None:
+    if given and not tuned:
         return None
     return _a_batch("train.tokens", tokens, batch, positions, given, context)
 
