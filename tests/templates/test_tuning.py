@@ -191,6 +191,26 @@ def test_a_state_is_saved_when_its_minutes_are_over_and_at_the_end(
     assert saved == [40]  # steps in the log
 
 
+def test_a_tuning_that_was_stopped_goes_on(
+    tuned: Callable[..., SimpleNamespace],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = tuned(CASES["qwen2-tied"], "tokens: 1k, batch_size: 4", DENSE)
+    weights = ours.artifacts.ARTIFACTS / "tuned" / "model.safetensors"
+    ours.train.main()
+    whole = weights.read_bytes()
+    weights.unlink()
+    monkeypatch.setattr(ours.training, "catch_signals", lambda: [15])
+    with pytest.raises(SystemExit):
+        ours.train.main()
+    assert not weights.exists()
+    monkeypatch.setattr(ours.training, "catch_signals", list)
+    ours.train.main()
+    assert "going on after step 1" in capsys.readouterr().out
+    assert weights.read_bytes() == whole
+
+
 RUN = """\
 leangen: 1
 name: given
