@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from leangen.generator.plan import plan
@@ -107,6 +108,7 @@ def write_checkpoint(folder: Path, case: Case) -> PreTrainedModel:
             )
     model.save_pretrained(folder, max_shard_size=case.shard)
     assert (len([*folder.glob("*.safetensors")]) > 1) == (case.shard != "1GB")
+    Tokenizer(models.BPE()).save(str(folder / "tokenizer.json"))  # which none reads
     return read_back(folder)
 
 
