@@ -211,6 +211,29 @@ def test_a_tuning_that_was_stopped_goes_on(
     assert weights.read_bytes() == whole
 
 
+def test_a_teacher_on_a_gpu_has_16_bits_and_teaches_the_same(
+    tuned: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda **_: lambda function: function)
+    train = "batch_size: 4, precision: bf16, hardware: h100-80gb"
+    recover = "recover: {tokens: 1k, distill: true}"
+    sparsity = f"pattern: 2:4, method: magnitude, {recover}"
+    ours = tuned(CASES["qwen2-tied"], train, sparsity)
+    for module in (ours.tensors, ours.training, ours.recover):
+        monkeypatch.setattr(module, "DEVICE", "cpu")
+    teacher, whole = ours.recover.load_teacher(), ours.tensors.load_model("dense")
+    assert {weight.dtype for weight in teacher.parameters()} == {torch.bfloat16}
+    assert teacher.model.rotary.dtype == torch.float32
+    batch = ours.training.draw(
+        ours.tensors.load_tokens("train"), SimpleNamespace(seed=0), 1
+    )
+    student = ours.tensors.load_model("dense")
+    losses = [
+        ours.recover.distill_loss(t, student, batch).item() for t in (teacher, whole)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
 RUN = """\
 leangen: 1
 name: given
