@@ -20,6 +20,7 @@ class Decoder:
 
     def __init__(self, graph: str, given: Mapping[str, np.ndarray] = {}) -> None:
         options = ort.SessionOptions()
+        options.log_severity_level = 4  # it raises what it would log besides
         value = ort.OrtValue.ortvalue_from_numpy
         self.given = {name: value(weight) for name, weight in given.items()}
         for name, weight in self.given.items():  # which the session does not copy

@@ -181,7 +181,7 @@ def test_an_empty_text_is_an_error_and_keeps_the_tokens(folder: Path) -> None:
     (corpus / "a.txt").write_text("a")  # in the test's split, all of it
     done = data(folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("data.py: there is no text to train on: add some")
+    assert done.stderr.startswith("data.py: there is no text for train: add some")
     assert done.stderr.count("\n") == 1
     assert tokens.read_bytes() == before
 

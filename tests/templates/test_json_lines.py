@@ -70,7 +70,7 @@ def test_nothing_to_train_on_is_an_error(
     done = data_of(tmp_path, leangen)
     assert done.returncode == 1
     (line,) = (x for x in done.stderr.splitlines() if x.startswith("data.py: "))
-    assert "no file with text matches" in line or "no text to train on" in line
+    assert "no file with text matches" in line or "no text for train" in line
     assert line.endswith("the spec")
 
 
