@@ -155,7 +155,8 @@ STAGES = (
     Stage(
         "export",
         fields=("model", "quantization"),
-        costs=("model", "quantization.weights", "quantization.arithmetic")
+        costs=("model", "quantization.weights", "quantization.group_size")
+        + ("quantization.arithmetic",)
         + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: checkpoints_of(spec)[-1:],
         writes=lambda spec: ("onnx",),

@@ -297,7 +297,7 @@ def test_a_full_disk_changes_nothing(project: Path, leangen: Leangen) -> None:
     replace(project / "spec.yaml", "tokens: 1M", "tokens: 2M")
     before = snapshot(project)
     code = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024));"
     code += "from leangen.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, "build", "spec.yaml"],

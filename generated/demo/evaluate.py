@@ -69,7 +69,7 @@ PERPLEXITY_RATIO = 1.25  # gates.perplexity_ratio: test, to dense
 EVALUATED_TOKENS = 32_768  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
 SAMPLES = 3  # continuations in the report
-CONTINUED = 192  # tokens of each, at most
+CONTINUED = 96  # tokens of each, at most
 Rows = list[np.ndarray]
 Tokens = list[int]
 

@@ -160,7 +160,8 @@ def open_checkpoint(name: str) -> Checkpoint:
 def fingerprint(name: str) -> list:
     """Tell a checkpoint, or another file under artifacts/, from one of other content."""
     place = ARTIFACTS / name
-    return [digest(file) for file in (shards(place, "") if place.is_dir() else [place])]
+    files = shards(place, "") if place.is_dir() else [require(name)]
+    return [digest(file) for file in files]
 
 
 def shards(folder: Path, remedy: str) -> list[Path]:

@@ -98,6 +98,12 @@ def calibration_sequences() -> Tensor:
     return cut(tokens, starts)[:, :-1]
 
 
+def embed(tokens: Tensor, dense: Checkpoint) -> Tensor:
+    """Look up what the first layer reads: (N, T) -> (N, T, C)."""
+    table = read(dense, "model.embed_tokens.weight")
+    return F.embedding(tokens, table).to("cuda", DTYPE)
+
+
 def forward(layer: DecoderLayer, hidden: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Run the calibration sequences (N, T, C) through a layer: parts in, parts out."""
     rotary = rotary_table().to(DEVICE)
@@ -108,9 +114,7 @@ def forward(layer: DecoderLayer, hidden: Tensor) -> Iterator[tuple[Tensor, Tenso
 @torch.no_grad()
 def prune_layers(dense: Checkpoint, sparse: Checkpoint, run: list, done: int) -> None:
     """Prune layer by layer, each on what the pruned ones before it make of the text."""
-    embedding = read(dense, "model.embed_tokens.weight")
-    hidden = F.embedding(calibration_sequences(), embedding)  # (N, T, C)
-    hidden = hidden.to("cuda", DTYPE)
+    hidden = embed(calibration_sequences(), dense)
     layer = DecoderLayer().to(DEVICE, DTYPE)  # refilled for every layer of the model
     started = time.perf_counter()
     for i in range(NUM_HIDDEN_LAYERS):

@@ -22,9 +22,8 @@ def markdown(report: dict) -> str:
         f"Perplexity at a context of {report['context']} tokens, over "
         + f"{', '.join(counts)}. Measured with {report['instrument']}.",
         perplexity_table(report),
-        "Pruned by what {tokens:,} tokens of {text} make of it (SHA-256 {sha256}).".format(
-            **report["calibration"]
-        ),
+        "Pruned with the {text} text of {tokens:,} tokens, whose file has SHA-256 "
+        "`{sha256}`.".format(**report["calibration"]),
         "## Size and speed",
         size_table(report),
         "Zeros: the share of the layers' weights that are exactly zero. "

@@ -168,7 +168,8 @@ def fingerprint(name: str) -> list:
         files = shards((FOLDER / CHECKPOINT).resolve(), "")
         return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     place = ARTIFACTS / name
-    return [digest(file) for file in (shards(place, "") if place.is_dir() else [place])]
+    files = shards(place, "") if place.is_dir() else [require(name)]
+    return [digest(file) for file in files]
 
 
 def shards(folder: Path, remedy: str) -> list[Path]:

@@ -65,7 +65,7 @@ CALIBRATION = "train"  # the text that pruning looked at
 EVALUATED_TOKENS = 4096  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
 SAMPLES = 3  # continuations in the report
-CONTINUED = 192  # tokens of each, at most
+CONTINUED = 96  # tokens of each, at most
 Rows = list[np.ndarray]
 Tokens = list[int]
 

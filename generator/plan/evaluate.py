@@ -13,7 +13,7 @@ RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
 PREFILL = 512  # tokens of a step
 LOGITS_BYTES = 2**25  # of a chunk's logits, at most: there are several such arrays
 LOGITS = 6  # arrays: logits of two models, shifted, their exponentials
-CONTINUED = 192  # tokens of a sample
+CONTINUED = 96  # tokens of a sample
 
 
 def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:

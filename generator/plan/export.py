@@ -1,15 +1,15 @@
-"""Export: the checkpoint, mapped, and a block of it at work."""
+"""Export: a block of the checkpoint at work, whatever the size of the model."""
 
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
-from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.storage import cache_rows, float32
+from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.generator.plan.storage import cache_rows
 from leangen.spec import Spec
 
 RUNTIME = 40 * MIB  # Python, numpy, onnx
 BLOCK_EXPONENT = 20
 BLOCK = 2**BLOCK_EXPONENT  # weights that are converted at once
-BLOCK_BYTES = 12  # of each: three arrays of float32, while it is rounded
+BLOCK_BYTES = 24  # of each: six arrays of float32, while it is rounded
 STORAGE = {32: "float32", 16: "float16"}  # by bits; fewer are quantized
 ACCURACY_LEVEL = {"int8": 4, "float32": 1}  # of ONNX Runtime's MatMulNBits
 
@@ -20,7 +20,7 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
     return StagePlan(
         stage="export",
         place=target_place(spec, "cpu"),
-        ledger=arrange([*_checkpoint(spec, counts), *_at_work(spec, counts)]),
+        ledger=arrange(_ledger(spec, counts)),
         constants={
             "storage": STORAGE.get(bits, "quantized"),
             "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
@@ -31,30 +31,17 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
     )
 
 
-def _largest(counts: Counts) -> int:
-    """Weights of the largest matrix that there is."""
-    return max(counts.embedding, counts.largest)
-
-
-def _checkpoint(spec: Spec, counts: Counts) -> list[Item]:
-    """Account for the mapped weights; a given checkpoint goes through matrix by matrix."""
-    if spec.model.pretrained:
-        return [float32("weights", _largest(counts))]
-    return [
-        float32("weights", counts.matrices),
-        float32("embeddings", counts.embedding + counts.head),
-        float32("norms", counts.small),
-    ]
-
-
-def _at_work(spec: Spec, counts: Counts) -> list[Item]:
-    """Account for a block, and for the matrix of integers that blocks add up to."""
-    matrix = _largest(counts)
+def _ledger(spec: Spec, counts: Counts) -> list[Item]:
+    """Account for a block, and for the scales of the largest matrix."""
+    matrix = max(counts.embedding, counts.largest)
     block = min(BLOCK, matrix)
-    size, formula = BLOCK_BYTES * block, f"{block:,} weights x {BLOCK_BYTES} bytes"
-    if spec.quantization.weights < 16:
-        size, formula = size + matrix, f"{formula}, {matrix:,} as integers"
-    return [
-        Item("activations", size, formula, MEASURED),
+    formula = f"{block:,} weights x {BLOCK_BYTES} bytes"
+    items = [
+        Item("activations", BLOCK_BYTES * block, formula, MEASURED),
+        Item("norms", 4 * counts.small, f"{counts.small:,} x 32 bits", PUBLISHED),
         Item("runtime", RUNTIME, "Python, numpy, onnx", MEASURED),
     ]
+    if spec.quantization.weights < 16:
+        groups = matrix // spec.quantization.group_size
+        items.append(Item("scales", 4 * groups, f"{groups:,} x 32 bits", MEASURED))
+    return items

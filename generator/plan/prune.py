@@ -14,7 +14,7 @@ from leangen.spec.spec import Model
 USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
 # Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
 # torch 2.13.0 on x86.
-RUNTIME = {"cpu": 285 * MIB, "cuda": 800 * MIB}
+RUNTIME = {"cpu": 225 * MIB, "cuda": 700 * MIB}
 # Bytes a weight while sizes compete, measured on x86 with torch 2.13.0: in groups the size
 # and the place of each kept one; in the whole matrix a flat copy, its order and its places.
 IN_GROUPS, IN_ALL = 8, 26
@@ -80,7 +80,7 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
 def _magnitude(pruning: Pruning) -> StagePlan:
     """Plan pruning by size: matrix by matrix, and without text."""
     device, counts = pruning.place.device, pruning.counts
-    held = counts.total if device == "cpu" else counts.largest
+    held = max(counts.largest, counts.embedding if device == "cpu" else 0)
     each = IN_GROUPS if pruning.in_groups else IN_ALL
     sizes = f"{counts.largest:,} sizes x {each} bytes"
     items = [
@@ -114,10 +114,11 @@ def micro_batch(pruning: Pruning, near: bool) -> int:
 def ledger(pruning: Pruning, sequences: int, near: bool) -> tuple[Item, ...]:
     """List what prune.py holds: a layer, the text's hidden states, and what is at work."""
     device, layer = pruning.place.device, pruning.counts.layer
-    bits = 8 * pruning.element
+    bits = 8 * pruning.element if device == "cuda" else 96
     items = [runtime(device, RUNTIME)]
     items += [_calibration(pruning)] if near else []
-    weights = Item("weights", layer * bits // 8, f"{layer:,} x {bits} bits", PUBLISHED)
+    note = f"{layer:,} x {bits} bits" + (", as stored, dense, pruned" * (bits == 96))
+    weights = Item("weights", layer * bits // 8, note, PUBLISHED)
     return arrange([*items, weights, _work(pruning, sequences)])
 
 
@@ -146,15 +147,17 @@ def _bytes_a_token(pruning: Pruning) -> int:
     """Bytes that a layer's forward pass in float32 holds for a token at its worst moment.
 
     The feed-forward network's: three tensors of its width and three of the stream's, and
-    on a CPU a fourth. On CUDA eight of the stream's where attention is larger; grouped
+    on a CPU a fourth, all of them twice. On CUDA eight of the stream's where attention is larger; grouped
     heads have no fused float32 kernel in torch 2.11: the attention weights are there twice.
     """
     model = pruning.model
     hidden, heads = model.hidden_size, model.num_attention_heads
     shared = model.num_key_value_heads * model.head_dim
     feed_forward = 12 * (hidden + model.intermediate_size)
-    if pruning.place.device == "cpu":
-        return feed_forward + 4 * model.intermediate_size
+    if pruning.element == 2:  # half of it, and the norm of the widest input in float32
+        return feed_forward // 2 + 4 * model.intermediate_size
+    if pruning.place.device == "cpu":  # twice: glibc keeps much of what is freed
+        return 2 * (feed_forward + 4 * model.intermediate_size)
     if model.num_key_value_heads != heads:
         return 44 * hidden + 12 * shared + 8 * heads * pruning.length
     return max(feed_forward, 32 * hidden)

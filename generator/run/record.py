@@ -36,8 +36,9 @@ def _differences(job: Job, recorded: dict[str, str]) -> Iterator[str]:
     for name in modules:
         if name in changed:
             yield f"{name}, which it imports, changed"
-    for name in (_name(job, file) for file in job.outputs):
-        if name in changed:
+    outputs = tuple(_name(job, place) for place in job.outputs)
+    for name in sorted(changed):
+        if name in outputs or name.startswith(tuple(f"{out}/" for out in outputs)):
             yield f"its output {name} is {'changed' if name in now else 'missing'}"
     for name in sorted(changed):
         fate = "changed" if name in recorded else "is new"

@@ -22,7 +22,7 @@ PINS = (ROOT / "templates" / "requirements.txt").read_text()
 
 
 def built_with_hashes(example: Path) -> dict[str, str]:
-    spec = load(example)
+    spec = load(example, ROOT / "generated")
     return build(spec, plan(spec), hashes=True)
 
 

@@ -44,7 +44,7 @@ def test_recomputed_layers_give_the_same_weights(
         assert leangen("build", "spec.yaml", cwd=root).returncode == 0
         folder = root / "generated" / "tiny"
         code = (folder / "train.py").read_text()
-        assert ("checkpoint_layers(llama)" in code) == (name == "again")
+        assert ("checkpoint_layers(model)" in code) == (name == "again")
         shutil.copytree(pipeline / "artifacts" / "data", folder / "artifacts" / "data")
         subprocess.run([sys.executable, "train.py"], cwd=folder, check=True)
         weights = Path("artifacts", "dense", "model.safetensors")

@@ -124,11 +124,11 @@ def slow(root: Path) -> None:
     """Let each layer take long enough to be killed in."""
     edit(
         root,
-        "checkpoint.py",
-        "        progress =",
-        "        time.sleep(0.1)\n        progress =",
+        "layout.py",
+        "    progress = ",
+        "    time.sleep(0.1)\n    progress = ",
     )
-    edit(root, "checkpoint.py", "import shutil\n", "import shutil\nimport time\n")
+    edit(root, "layout.py", "import shutil\n", "import shutil\nimport time\n")
 
 
 def layers_done(root: Path) -> int:
@@ -150,7 +150,7 @@ def kill_after(root: Path, layers: int) -> None:
 
 @pytest.mark.parametrize("shard", ["5_000_000_000", "100_000"], ids=["whole", "shards"])
 def test_a_killed_pruning_ends_with_the_same_bytes(project: Path, shard: str) -> None:
-    edit(project, "checkpoint.py", "5_000_000_000", shard)
+    edit(project, "layout.py", "5_000_000_000", shard)
     slow(project)
     assert run(project, "prune") == ""
     expected = contents(project, "sparse")
