@@ -562,7 +562,7 @@ def test_a_budget_within_the_error_of_the_plan_is_tight() -> None:
 @pytest.mark.parametrize(
     ("module", "constant", "value", "file", "line"),
     [
-        ("evaluate", "PREFILL", 128, "evaluate.py", "PREFILL = 128 "),
+        ("evaluate", "PREFILL", 128, "running.py", "PREFILL = 128 "),
         ("export", "BLOCK_EXPONENT", 12, "checkpoint.py", "BLOCK = 2**12 "),
     ],
 )

@@ -181,7 +181,7 @@ def test_torch_and_onnx_agree_with_transformers(
     rows = WINDOW + 1 if case.features.get("sliding_window") else 64
     assert exported.buffers["past_key_values.0.key"].shape[2] == rows
     for name, expected in (("dense", dense), ("sparse", sparse)):
-        given = ours.evaluate.Model(name)
+        given = ours.instrument.Model(name, {})
         found = given.logits(stepwise(given.decoder))
         assert np.abs(found - expected).max() < 1e-3
 
