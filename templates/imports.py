@@ -148,7 +148,7 @@ from protocol import (
 from quality import Scores, compare, join, perplexity
 from report import in_words, markdown
 from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
-from running import TEMPERATURE, go_on, speeds
+from running import TEMPERATURE, apart, go_on, speeds
 from tensors import (
     DEVICE,
     cut,

@@ -51,7 +51,7 @@ from decoder import Decoder
 from instrument import Model, about
 from quality import Scores, compare, perplexity
 from report import in_words, markdown
-from running import go_on, speeds
+from running import apart, go_on
 from tensors import peak_device_bytes, require_gpu
 from vocabulary import Vocabulary
 
@@ -163,11 +163,9 @@ def gate(models: dict) -> dict:
 
 def main() -> None:
     require_gpu()
-    exported = Decoder("model.onnx")
-    served = speeds(exported, exported.forward) | {
-        "bytes": require("onnx/model.onnx.data").stat().st_size,
-        "zeros": exported.zeros,
-    }
+    served, exported = apart(), Decoder("model.onnx")
+    served["bytes"] = require("onnx/model.onnx.data").stat().st_size
+    served["zeros"] = exported.zeros
     context = min(exported.context, SEQUENCE_LENGTH)
     texts = {text: sequences(text, context + 1) for text in TEXTS}
     vocabulary = Vocabulary()

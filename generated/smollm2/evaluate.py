@@ -150,10 +150,9 @@ def processor() -> str:
 
 def main() -> None:
     exported = Decoder("model.onnx")
-    served = speeds(exported, exported.forward) | {
-        "bytes": require("onnx/model.onnx.data").stat().st_size,
-        "zeros": exported.zeros,
-    }
+    served = speeds(exported, exported.forward)
+    served["bytes"] = require("onnx/model.onnx.data").stat().st_size
+    served["zeros"] = exported.zeros
     context = exported.context
     texts = {text: sequences(text, context + 1) for text in TEXTS}
     vocabulary = Vocabulary()

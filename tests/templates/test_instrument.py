@@ -101,7 +101,10 @@ def test_torch_measures_what_onnx_runtime_measures(
     ]
     ours, theirs = (r["samples"]["dense"][0]["text"] for r in (found, expected))
     assert ours[:8] == theirs[:8]  # the same draws, for as long as logits agree
+    peaks = [r["models"]["exported"]["peak_bytes"] for r in (found, expected)]
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.1)  # without torch beside it
     page = (folder / "artifacts" / "report.md").read_text()
+    assert "weights as exported and activations in floats" in page
     assert re.search(r"\| dense \| [\d.,]+ \| 0.0% \| - \| - \|", page)
     assert re.search(r"\| exported \| [\d.,]+ \| [\d.]+% \| [\d,]+ \| [\d,]+ \|", page)
 
