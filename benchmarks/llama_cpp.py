@@ -24,6 +24,7 @@ SPEC = """\
 leangen: 1
 name: bench
 model: {{checkpoint: {folder}}}
+data: {{source: python-manual}}
 quantization: {{weights: {bits}, group_size: {group}}}
 export: {{formats: {formats}}}
 target: {{hardware: {hardware}, context: 2k}}
@@ -108,8 +109,8 @@ def build(root: Path, folder: Path, bits: int, group: int, formats: str) -> Path
     command = [*leangen, "build", f"{name}.yaml", "--out", name]
     subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
     made = root / name / "bench"
-    script = "export_gguf.py" if formats else "export.py"
-    subprocess.run([sys.executable, script], cwd=made, check=True)
+    for script in ("data.py", "export_gguf.py" if formats else "export.py"):
+        subprocess.run([sys.executable, script], cwd=made, check=True)
     return made
 
 
@@ -130,7 +131,8 @@ def random_model(folder: Path, tokenizer: Path) -> None:
     (folder / "config.json").write_text(json.dumps(TINY_LLAMA))
     config = AutoConfig.from_pretrained(folder)
     torch.manual_seed(0)
-    model: Any = LlamaForCausalLM(config).to(torch.bfloat16)
+    model: Any = LlamaForCausalLM(config)
+    model = model.to(torch.bfloat16)
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
 
