@@ -27,6 +27,11 @@ def trains(spec: Spec) -> bool:
     return is_new(spec) or tunes(spec) or spec.sparsity.recover is not None
 
 
+def measures_in_torch(spec: Spec) -> bool:
+    """Whether checkpoints are measured where they are trained: on a GPU."""
+    return spec.train.hardware.kind == "cuda"
+
+
 def chats(spec: Spec) -> bool:
     """Whether the model came with a template for conversations."""
     return spec.given is not None and spec.given.chat_template is not None
@@ -101,6 +106,8 @@ def read_by_packing(spec: Spec) -> tuple[str, ...]:
 
 
 def read_by_evaluation(spec: Spec) -> tuple[str, ...]:
-    """Every checkpoint on the way is measured, and the export."""
+    """Every checkpoint on the way is measured, and the export; what pruned them is named."""
     models = "onnx", *checkpoints_of(spec)
-    return *models, *tokens(*measured_texts(spec)), *vocabulary(spec)
+    pruned_by = (calibration_of(spec),) if calibrates(spec) else ()
+    texts = dict.fromkeys((*measured_texts(spec), *pruned_by))
+    return *models, *tokens(*texts), *vocabulary(spec)

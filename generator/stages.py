@@ -8,6 +8,7 @@ from leangen.generator.artifacts import (
     checkpoints_of,
     is_new,
     is_sparse,
+    measures_in_torch,
     read_by_evaluation,
     read_by_packing,
     read_by_pruning,
@@ -86,7 +87,8 @@ def _recovers(spec: Spec) -> bool:
 
 def _computes(spec: Spec) -> bool:
     """Whether any stage needs torch."""
-    return trains(spec) or is_sparse(spec)
+    measures = _is_here(spec) and measures_in_torch(spec)
+    return trains(spec) or is_sparse(spec) or measures
 
 
 def _is_here(spec: Spec) -> bool:
@@ -189,12 +191,23 @@ STAGES = (
     ),
     Stage("decoder", runs=False),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
+    Stage("running", present=_is_here, runs=False, part_of="evaluate"),
     Stage("quality", present=_is_here, runs=False),
-    Stage("report", fields=("gates",), present=_is_here, runs=False),
+    Stage(
+        "instrument",
+        fields=("model",),
+        present=_is_here,
+        runs=False,
+        part_of="evaluate",
+        variant=lambda spec: "torch" if measures_in_torch(spec) else "onnx",
+    ),
+    Stage("report", fields=("gates", "target.context"), present=_is_here, runs=False),
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
-        costs=("model", "tokenizer", "target.context", *TARGET),
+        costs=("model", "tokenizer", "evaluate.tokens", "train.hardware")
+        + ("train.precision", "target.context", "data.out_of_sample", *TARGET)
+        + ("quantization.weights", "quantization.group_size"),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=_is_here,

@@ -124,6 +124,7 @@ from decoder import Decoder, sample
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
+from instrument import Model, about
 from layout import create, lay_out, note, progress_of, resume
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
@@ -144,9 +145,10 @@ from protocol import (
     stream,
     whole,
 )
-from quality import WINDOW, Scores, compare, join, perplexity, score
+from quality import Scores, compare, join, perplexity
 from report import in_words, markdown
 from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
+from running import TEMPERATURE, apart, go_on, speeds
 from tensors import (
     DEVICE,
     cut,

@@ -19,7 +19,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "stages": {"artifacts"},
         "folder": set(),
         "disk": {"lock", "folder"},
-        "plan": {"stages"},
+        "plan": {"artifacts", "stages"},
         "render": {"artifacts", "lock", "stages", "plan"},
         "project": {"disk", "folder", "plan"},
         "report": {"disk", "paths", "plan", "project", "render"},

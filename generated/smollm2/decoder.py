@@ -23,6 +23,8 @@ class Decoder:
         options.log_severity_level = 4  # it raises what it would log besides
         value = ort.OrtValue.ortvalue_from_numpy
         self.given = {name: value(weight) for name, weight in given.items()}
+        if given:  # a matrix that is packed anew is there twice
+            options.add_session_config_entry("session.disable_prepacking", "1")
         for name, weight in self.given.items():  # which the session does not copy
             options.add_initializer(name, weight)
         require("onnx/model.onnx.data")

@@ -1,6 +1,8 @@
-"""Evaluation: a checkpoint in float32, and a chunk of its logits."""
+"""Evaluation on the CPU: a checkpoint in float32, and a chunk of its logits."""
 
+from leangen.generator.artifacts import measures_in_torch
 from leangen.generator.plan.budget import target_place
+from leangen.generator.plan.evaluate_torch import plan_in_torch, texts_and_windows
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.serve import activations, tokenizer_bytes
@@ -11,16 +13,24 @@ RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
 PREFILL = 512  # tokens of a step
 LOGITS_BYTES = 2**25  # of a chunk's logits, at most: there are several such arrays
 LOGITS = 6  # arrays: logits of two models, shifted, their exponentials
+CONTINUED = 96  # tokens of a sample
 
 
 def plan_evaluate(spec: Spec, counts: Counts) -> StagePlan:
-    """Plan the evaluation: ONNX Runtime on the CPU, the largest moment a checkpoint's logits."""
+    """Plan the evaluation: on a GPU where training has one, else in ONNX Runtime."""
+    if measures_in_torch(spec):
+        return plan_in_torch(spec, counts, PREFILL)
     return StagePlan(
         stage="evaluate",
         place=target_place(spec, "cpu"),
         ledger=arrange(_ledger(spec, counts)),
         moment="a checkpoint's logits",
-        constants={"chunk": chunk(spec.model.vocab_size), "prefill": PREFILL},
+        constants={
+            "instrument": "onnx",
+            "chunk": chunk(spec.model.vocab_size),
+            "prefill": PREFILL,
+            "continued": CONTINUED,
+        },
     )
 
 
@@ -42,8 +52,17 @@ def _ledger(spec: Spec, counts: Counts) -> list[Item]:
         kv_cache(cache, context, batch=1),
         activations(model, tokens, element=4),
         Item("logits", 4 * LOGITS * tokens * vocabulary, formula, MEASURED),
+        _features(spec),
         _runtime(spec),
     ]
+
+
+def _features(spec: Spec) -> Item:
+    """Account for what is kept of the dense model: its features of every text."""
+    width, each = spec.model.hidden_size, max(spec.evaluate.tokens, spec.target.context)
+    texts = texts_and_windows(spec)
+    formula = f"{texts} texts x {each:,} tokens x {width:,} x 32 bits"
+    return Item("teacher", 4 * texts * each * width, formula, "evaluate.py")
 
 
 def _runtime(spec: Spec) -> Item:

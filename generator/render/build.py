@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from leangen.generator import lock
 from leangen.generator.artifacts import (
+    calibrates,
     calibration_of,
     chats,
     checkpoints_of,
@@ -52,6 +53,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
+        "calibrates": calibrates(spec),
         "calibration": calibration_of(spec),
         "chat": chats(spec),
         "special": spec.given.special if spec.given else {},

@@ -562,7 +562,7 @@ def test_a_budget_within_the_error_of_the_plan_is_tight() -> None:
 @pytest.mark.parametrize(
     ("module", "constant", "value", "file", "line"),
     [
-        ("evaluate", "PREFILL", 128, "evaluate.py", "PREFILL = 128 "),
+        ("evaluate", "PREFILL", 128, "running.py", "PREFILL = 128 "),
         ("export", "BLOCK_EXPONENT", 12, "checkpoint.py", "BLOCK = 2**12 "),
     ],
 )
@@ -578,3 +578,21 @@ def test_a_number_that_plan_and_script_share_is_one(
     spec = load(demo)
     monkeypatch.setattr(f"leangen.generator.plan.{module}.{constant}", value)
     assert line in build(spec, plan(spec))[file]
+
+
+def test_evaluation_on_a_gpu_holds_a_layer_whatever_the_depth() -> None:
+    """An 8B is measured within 4 GiB; what does not fit beside a layer is on the host."""
+    train = {"tokens": 10**9, "hardware": "rtx-3090", "precision": "bf16"}
+    spec = page("llama-3.1-8b", train=train)
+    shallow = replace(spec, model=replace(spec.model, num_hidden_layers=2))
+    stage = plan(spec).stages["evaluate"]
+    assert stage.place.device == "cuda"
+    assert stage.ledger == plan(shallow).stages["evaluate"].ledger
+    assert stage.constants["hidden_device"] == "cuda"
+    layer = count(spec.model).layer
+    (weights,) = [item for item in stage.ledger if item.item == "weights"]
+    assert weights.bytes == 2 * layer
+    target = replace(spec.target, vram_budget=stage.peak_bytes - 2**20)
+    less = plan(replace(spec, target=target)).stages["evaluate"]
+    assert less.fits
+    assert less.constants["hidden_device"] == "cpu"

@@ -183,7 +183,7 @@ def test_torch_and_onnx_agree_with_transformers(
     rows = WINDOW + 1 if case.features.get("sliding_window") else 64
     assert exported.buffers["past_key_values.0.key"].shape[2] == rows
     for name, expected in (("dense", dense), ("sparse", sparse)):
-        given = ours.evaluate.Model(name)
+        given = ours.instrument.Model(name, {})
         found = given.logits(stepwise(given.decoder))
         assert np.abs(found - expected).max() < 1e-3
 
@@ -231,6 +231,11 @@ def rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
 @torch.no_grad()
 def round_all(model: PreTrainedModel, bits: int) -> None:
     """Round what an export rounds: the layers' matrices, and the head, to 8 bits."""
+    if bits > 8:
+        for name, weight in model.named_parameters():
+            if bits == 16 and weight.ndim > 1 and not name.endswith("gate.weight"):
+                weight.copy_(weight.half())
+        return
     for name, weight in model.named_parameters():
         if weight.ndim > 1 and "layers" in name and not name.endswith("gate.weight"):
             weight.copy_(rounded(weight, bits))
@@ -263,6 +268,56 @@ def test_an_export_in_integers_is_the_model_with_its_weights_rounded(
     else:  # a token may go to another expert: that of most does not
         apart = [off(*row) for row in zip(found, expected, strict=True)]
         assert np.median(apart) < 0.02
+
+
+ON_CPU = """
+
+DEVICE = "cpu"
+
+
+def require_gpu() -> None:
+    pass
+
+
+def peak_device_bytes() -> int:
+    return 1
+"""
+
+
+def build_for_gpu(root: Path, quantization: str) -> Path:
+    """Write the scripts of a GPU, and move them to the CPU."""
+    page = PAGE.replace("target: {{", "train: {{hardware: h200}}\ntarget: {{")
+    (root / "spec.yaml").write_text(page.format(quantization=quantization))
+    spec = load(root / "spec.yaml")
+    folder = root / "generated" / "gpu"
+    folder.mkdir(parents=True)
+    for name, text in build(spec, plan(spec)).items():
+        text += ON_CPU if name == "tensors.py" else ""
+        (folder / name).write_text(text.replace('DEVICE = "cuda"', 'DEVICE = "cpu"'))
+    return folder
+
+
+@every_case
+@pytest.mark.parametrize("bits", [4, 16, 32])
+def test_the_instrument_of_a_gpu_agrees_with_transformers(
+    bits: int, case: Case, tmp_path: Path, modules: Modules
+) -> None:
+    """A layer at a time; the exported model by the weights that it is exported with."""
+    dense = logits_of(write_checkpoint(tmp_path / "model", case))
+    fields = f"weights: {bits}" + (f", group_size: {GROUP}" if bits == 4 else "")
+    ours = modules(build_for_gpu(tmp_path, fields))
+    ours.prune.main()
+    sparse = read_back(ours.artifacts.ARTIFACTS / "sparse")
+    before = logits_of(sparse)
+    round_all(sparse, bits)
+    expected = {"dense": dense, "sparse": before, "exported": logits_of(sparse)}
+    rows = [np.array([*text(), 0]), np.array([*text()[::-1], 0])]
+    for name, logits in expected.items():
+        model = ours.instrument.Model(name, {"some": rows})
+        (found,) = model.logits(model.streams["some"][0])
+        assert np.abs(found.numpy() - logits).max() < 1e-3
+        zeros = 0.0 if name == "dense" else 0.5
+        assert model.figures()["zeros"] == pytest.approx(zeros, abs=0.06)
 
 
 REFUSED = {
