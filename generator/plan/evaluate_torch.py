@@ -173,7 +173,7 @@ def _on_host(spec: Spec, measuring: Measuring, near: bool) -> int:
         engine=engine,
         bits=spec.quantization.weights,
         group_size=spec.quantization.group_size,
-        skips_zeros=False,
+        skipping=0,
     )
     cache = kv_cache(Cache(spec.model, engine, bits=32), spec.target.context, batch=1)
     running = sum(item.bytes for item in [*resident(weights), cache])
