@@ -34,6 +34,8 @@ def jobs_of(spec: Spec, folder: Path) -> list[Job]:
             continue
         inputs = [artifacts / name for name in stage.reads(spec) if name in written]
         texts = _texts(spec, folder) if stage.name == "data" else []
+        if stage.name == "data" or "dense" in stage.reads(spec):
+            texts += _given(spec, folder)
         outputs = tuple(artifacts / name for name in stage.writes(spec))
         code = tuple(_code(folder, stage.script))
         jobs.append(Job(stage, folder, code, (*inputs, *texts), outputs))
@@ -56,6 +58,14 @@ def _texts(spec: Spec, folder: Path) -> list[Path]:
     data = spec.data
     globs = (*data.path, *data.calibration, *data.test, *data.out_of_sample)
     return find_texts(folder.resolve().parent.parent, globs)
+
+
+def _given(spec: Spec, folder: Path) -> list[Path]:
+    """List the files of a given checkpoint that the scripts read."""
+    if spec.model.checkpoint is None:
+        return []
+    place = folder.resolve().parent.parent / spec.model.checkpoint
+    return sorted([*place.glob("*.safetensors"), *place.glob("tokenizer.json")])
 
 
 def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:

@@ -62,10 +62,17 @@ def _hashes(job: Job, files: Iterable[Path]) -> dict[str, str]:
         inside = sorted(place.iterdir()) if place.is_dir() else [place]
         for file in inside:
             if file.is_file():
-                with file.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256")
-                found[_name(job, file)] = digest.hexdigest()
+                found[_name(job, file)] = _content(job, file)
     return found
+
+
+def _content(job: Job, file: Path) -> str:
+    """Hash a file; a given checkpoint's shard, of gigabytes, is told by size and date."""
+    if file.suffix == ".safetensors" and job.folder not in file.parents:
+        status = file.stat()
+        return f"{status.st_size} {status.st_mtime_ns}"
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _name(job: Job, file: Path) -> str:

@@ -288,3 +288,18 @@ def test_a_tokenizer_of_another_model(project: Path) -> None:
     assert "is of another model: 600 tokens, not 512" in run(project, "data")
     (project / "model" / "tokenizer.json").write_text("{}")
     assert "is no tokenizer" in run(project, "data")
+
+
+def test_other_weights_in_the_folder_are_run_again(
+    project: Path, leangen: Leangen
+) -> None:
+    assert leangen("run", "spec.yaml", "--until", "export", cwd=project).returncode == 0
+    again = ("run", "spec.yaml", "--until", "export", "--dry-run")
+    done = leangen(*again, cwd=project)
+    assert done.stdout.count("would be skipped") == 3
+    weights = weights_of()
+    weights[EMBEDDING] *= 2
+    safetensors.save_file(weights, project / "model" / "model.safetensors")
+    done = leangen(*again, cwd=project)
+    reason = "its input ../../model/model.safetensors changed"
+    assert f"given: prune: would run: {reason}" in done.stdout
