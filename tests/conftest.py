@@ -102,6 +102,8 @@ def modules() -> Callable[[Path], SimpleNamespace]:
 
     def load(folder: Path) -> SimpleNamespace:
         names = [file.stem for file in folder.glob("*.py")]
+        for name in names:  # which another folder may have left
+            sys.modules.pop(name, None)
         sys.path.insert(0, str(folder))
         try:
             found = {name: importlib.import_module(name) for name in names}

@@ -34,8 +34,8 @@ def load(talker: Path, folder: Path, tokenizer: Path) -> SimpleNamespace:
         modules = [importlib.import_module(name) for name in names]
     finally:
         sys.path.remove(str(folder))
-        for name in names:
-            sys.modules.pop(name, None)
+        for file in folder.glob("*.py"):
+            sys.modules.pop(file.stem, None)
     return SimpleNamespace(**{k: v for m in modules[::-1] for k, v in vars(m).items()})
 
 
