@@ -65,7 +65,7 @@ def blocks(file: Path) -> Iterator[str]:
 
 SEPARATOR = "<|endoftext|>"  # stands before each document
 DTYPE = np.min_scalar_type(VOCAB_SIZE - 1)
-BATCH = 2**20  # characters that are encoded at once
+BATCH = 2**18  # characters that are encoded at once
 
 Part = tuple[str, int, str]  # a split, the number of a block in its text, and the block
 

@@ -117,7 +117,7 @@ def warn_of_bytes(files: list[Path]) -> None:
 
 SEPARATOR = "<|endoftext|>"  # stands before each document
 DTYPE = np.min_scalar_type(VOCAB_SIZE - 1)
-BATCH = 2**20  # characters that are encoded at once
+BATCH = 2**18  # characters that are encoded at once
 
 Part = tuple[str, int, str]  # a split, the number of a block in its text, and the block
 
