@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leangen.generator.artifacts import (
+    calibrates,
     chats,
     checkpoints_of,
     is_new,
@@ -119,6 +120,7 @@ STAGES = (
         present=_is_here,
     ),
     Stage("layout", fields=("model",), present=_lays_out, runs=False),
+    Stage("progress", present=calibrates, runs=False),
     Stage("model", fields=("model",), present=_computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
     Stage("training", fields=TRAINING, present=trains, runs=False),

@@ -125,10 +125,11 @@ from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
 from instrument import Model, about
-from layout import create, lay_out, note, progress_of, resume
+from layout import create, lay_out
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
 from model import CausalLM, DecoderLayer, rotary_table
+from progress import note, progress_of, resume
 from protocol import (
     COMPLETION_ONLY,
     FIELDS,

@@ -98,11 +98,7 @@ Embed = Callable[[Graph], str]
 Linear = Callable[[Graph, str, Sequence[str]], str]
 
 
-def decoder(
-    graph: Graph,
-    embed: Embed,
-    linear: Linear,
-) -> onnx.ModelProto:
+def decoder(graph: Graph, embed: Embed, linear: Linear) -> onnx.ModelProto:
     """Chain all nodes, from input_ids (1, T) to logits (1, P, V).
 
     There are logits for the P positions in logit_positions alone: a server asks for the
@@ -134,8 +130,8 @@ def rotary_tables(graph: Graph) -> None:
 def attention(graph: Graph, linear: Linear, h: str, i: int) -> str:
     """Mix each position with those before it: (1, T, C) -> (1, T, C)."""
     name = f"model.layers.{i}.self_attn"
-    q = linear(graph, h, [f"{name}.{c}_proj.weight" for c in "qkv"])  # packed
-    k = v = ""
+    packed = linear(graph, h, [f"{name}.{c}_proj.weight" for c in "qkv"])
+    q, k, v = packed, "", ""  # as the operator wants it
     past = [f"past_key_values.{i}.key", f"past_key_values.{i}.value"]
     mixed = graph.fuse(
         "GroupQueryAttention",

@@ -42,8 +42,8 @@ from torch.nn import functional as F
 from architecture import NUM_HIDDEN_LAYERS, SEQUENCE_LENGTH, is_pruned, tensor_shapes
 from artifacts import FOLDER, digest, finish, peak_bytes, run, writing
 from checkpoint import Checkpoint, fingerprint, open_checkpoint
-from layout import note, progress_of, resume
 from model import DecoderLayer, rotary_table
+from progress import note, progress_of, resume
 from tensors import DEVICE, cut, load_tokens, read, write
 
 RATIO = 0.4  # sparsity.ratio: share of the weights that become zero

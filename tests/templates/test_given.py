@@ -124,11 +124,11 @@ def slow(root: Path) -> None:
     """Let each layer take long enough to be killed in."""
     edit(
         root,
-        "layout.py",
+        "progress.py",
         "    progress = ",
         "    time.sleep(0.1)\n    progress = ",
     )
-    edit(root, "layout.py", "import shutil\n", "import shutil\nimport time\n")
+    edit(root, "progress.py", "import os\n", "import os\nimport time\n")
 
 
 def layers_done(root: Path) -> int:
