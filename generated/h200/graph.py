@@ -98,7 +98,11 @@ Embed = Callable[[Graph], str]
 Linear = Callable[[Graph, str, Sequence[str]], str]
 
 
-def decoder(graph: Graph, embed: Embed, linear: Linear) -> onnx.ModelProto:
+def decoder(
+    graph: Graph,
+    embed: Embed,
+    linear: Linear,
+) -> onnx.ModelProto:
     """Chain all nodes, from input_ids (1, T) to logits (1, P, V).
 
     There are logits for the P positions in logit_positions alone: a server asks for the
