@@ -192,12 +192,12 @@ def save(chunks: Iterator[tuple[str, np.ndarray]], folder: Path) -> None:
 
 
 def main() -> None:
-    texts = ((split, text) for split, text in documents() if split in SPLITS)
     globs = {
         "out_of_sample": OUT_OF_SAMPLE,
     }
     others = [(name, file) for name in globs for file in find_text(globs[name])]
     warn_of_bytes([file for _, file in others])
+    texts = ((split, text) for split, text in documents() if split in SPLITS)
     named = ((name, blocks(file)) for name, file in others)
     texts = chain(texts, named)
     with writing("data") as folder:

@@ -84,10 +84,10 @@ def measure(layer: DecoderLayer, hidden: Tensor) -> dict[str, Tensor]:
 
 
 def kept(score: Tensor) -> Tensor:
-    """Mark the KEPT best of every GROUP neighbours: (out, in) -> bool (out, in)."""
+    """Mark all but the lowest of every GROUP neighbours: (out, in) -> bool (out, in)."""
     groups = score.unflatten(1, (-1, GROUP))  # (out, in / GROUP, GROUP)
-    best = groups.topk(KEPT, dim=2).indices  # (out, in / GROUP, KEPT)
-    return torch.zeros_like(groups, dtype=torch.bool).scatter(2, best, True).flatten(1)
+    worst = groups.topk(GROUP - KEPT, dim=2, largest=False).indices
+    return torch.ones_like(groups, dtype=torch.bool).scatter(2, worst, False).flatten(1)
 
 
 def calibration_sequences() -> Tensor:

@@ -81,3 +81,20 @@ def test_a_line_without_the_name_is_an_error_with_its_place(
     done = data_of(tmp_path, leangen)
     assert done.returncode == 1
     assert "a.jsonl:2 is no JSON object with a text under body" in done.stderr
+
+
+def test_a_text_to_test_on_is_all_that_is_tested_on(
+    tmp_path: Path, leangen: Leangen
+) -> None:
+    texts = [f"number {number}\n" * 9 for number in range(200)]
+    write_lines(tmp_path, *(json.dumps({"body": text}) for text in texts))
+    (tmp_path / "other.jsonl").write_text(json.dumps({"body": "from elsewhere"}))
+    spec = tmp_path / "spec.yaml"
+    page = PAGE.replace("field: body", "field: body, test: other.jsonl")
+    spec.write_text(page)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    done = leangen("run", "spec.yaml", "--until", "data", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "generated" / "lines" / "artifacts" / "data"
+    tokens = np.load(folder / "test.npy")
+    assert bytes(tokens[tokens < 256].astype(np.uint8)) == b"from elsewhere"
