@@ -42,6 +42,11 @@ def calibrates(spec: Spec) -> bool:
     return is_sparse(spec) and spec.sparsity.method != "magnitude"
 
 
+def fits(spec: Spec) -> bool:
+    """Whether matrices are fitted to what a reference makes of calibration text."""
+    return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
+
+
 def tokens(*texts: str) -> tuple[str, ...]:
     """Name the tokens of texts."""
     return tuple(f"data/{text}.npy" for text in texts)

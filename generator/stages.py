@@ -7,6 +7,7 @@ from leangen.generator.artifacts import (
     calibrates,
     chats,
     checkpoints_of,
+    fits,
     is_new,
     is_sparse,
     measures_in_torch,
@@ -123,6 +124,7 @@ STAGES = (
     Stage("progress", present=calibrates, runs=False),
     Stage("model", fields=("model",), present=_computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
+    Stage("fitting", fields=("model",), present=fits, runs=False, part_of="prune"),
     Stage("training", fields=TRAINING, present=trains, runs=False),
     Stage(
         "train",

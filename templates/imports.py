@@ -54,6 +54,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
+from torch.linalg import vecdot
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from waitress.channel import HTTPChannel
@@ -121,6 +122,12 @@ from checkpoint import (
 )
 from conversation import Conversation
 from decoder import Decoder, sample
+from fitting import (
+    Matrix,
+    fit_checkpoint,
+    refine,
+    sweep,
+)
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder
