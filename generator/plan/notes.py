@@ -44,6 +44,7 @@ class Published:
 PUBLISHED = {
     "magnitude": Published("magnitude", 14.89, 54.59, 48_419),
     "wanda": Published("Wanda", 6.42, 11.02, 85.77),
+    "sparsegpt": Published("SparseGPT", 6.51, 10.17, 26.30),
 }
 
 

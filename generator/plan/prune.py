@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from leangen.generator.plan.budget import Place, training_place
+from leangen.generator.plan.fitting import plan_fitting
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.generator.plan.passes import RUNTIME, passes_of
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.plan.train_memory import FITTED, runtime
@@ -12,9 +14,6 @@ from leangen.spec import Spec
 from leangen.spec.spec import Model
 
 USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
-# Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
-# torch 2.13.0 on x86.
-RUNTIME = {"cpu": 225 * MIB, "cuda": 700 * MIB}
 # Bytes a weight while sizes compete, measured on x86 with torch 2.13.0: in groups the size
 # and the place of each kept one; in the whole matrix a flat copy, its order and its places.
 IN_GROUPS, IN_ALL = 8, 26
@@ -47,6 +46,9 @@ class Pruning:
 
 def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the pruning."""
+    if spec.sparsity.method == "sparsegpt":
+        sequences = spec.sparsity.calibration_sequences
+        return plan_fitting("prune", passes_of(spec, counts, sequences))
     pruning = Pruning(
         model=spec.model,
         counts=counts,

@@ -39,6 +39,9 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
             f"a sliding window of {model.partial_window} tokens in some layers alone",
             f"context: {model.partial_window}, or less: then it does not matter",
         )
+    if model.num_experts and spec.sparsity.method == "sparsegpt":
+        what = "SparseGPT for a mixture of experts"
+        yield "sparsity.method", what, "wanda"
     exact = quantization.arithmetic == "float32"
     if exact and quantization.weights == 8 and model.num_experts:
         # ONNX Runtime's QMoE rounds the inputs of such experts at any level.

@@ -110,6 +110,8 @@ OPTIONS: dict[str, list[Any]] = {
         {"pattern": "4:8", "recover": {}},
         {"pattern": "unstructured", "ratio": 0.5, "recover": {"distill": True}},
         {"pattern": "unstructured", "ratio": 0.5, "method": "magnitude"},
+        {"pattern": "2:4", "method": "sparsegpt", "exempt": ["k_proj"]},
+        {"pattern": "unstructured", "ratio": 0.5, "method": "sparsegpt"},
     ],
     "quantization": [{"weights": 32}, {"weights": 16}, {}, {"weights": 4}],
     "serve": [{}, {"host": "::1"}],

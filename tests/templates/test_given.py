@@ -165,6 +165,22 @@ def test_a_killed_pruning_ends_with_the_same_bytes(project: Path, shard: str) ->
     assert not list(left)
 
 
+def test_a_killed_fitting_ends_with_the_same_bytes(
+    project: Path, leangen: Leangen
+) -> None:
+    page = PAGE.replace("wanda", "sparsegpt")
+    (project / "spec.yaml").write_text(page)
+    assert leangen("build", "spec.yaml", cwd=project).returncode == 0
+    slow(project)
+    assert run(project, "prune") == ""
+    expected = contents(project, "sparse")
+    shutil.rmtree(project / "generated/given/artifacts/sparse")
+    for layers in (1, LAYERS - 1):
+        kill_after(project, layers)
+    assert run(project, "prune") == ""
+    assert contents(project, "sparse") == expected
+
+
 @pytest.mark.parametrize("change", ["text", "script", "weights"])
 def test_what_another_pruning_left_is_not_continued(project: Path, change: str) -> None:
     slow(project)

@@ -610,10 +610,8 @@ def test_magnitude_keeps_the_largest_of_each_group(
         assert (expected == weight.reshape(-1, 8)).all(), name
 
 
-def test_wanda_scores_by_the_inputs_that_transformers_sees(
-    pipeline: Path, prune_with: Callable[[str], Weights]
-) -> None:
-    pruned = prune_with("{pattern: unstructured, ratio: 0.5, method: wanda}")
+def first_query(pipeline: Path) -> tuple[torch.nn.Linear, torch.Tensor]:
+    """Take the first layer's q_proj, and what transformers sees it read: (tokens, in)."""
     model = transformers_model(pipeline / "artifacts" / "dense")
     tokens = np.load(pipeline / "artifacts/data/train.npy")
     starts = np.linspace(0, len(tokens) - CONTEXT - 1, 128, dtype=int)
@@ -622,10 +620,57 @@ def test_wanda_scores_by_the_inputs_that_transformers_sees(
     seen = []
     matrix.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     logits_of(model, rows)
-    norms = seen[0].flatten(0, 1).norm(dim=0)
+    return matrix, seen[0].flatten(0, 1)
+
+
+def test_wanda_scores_by_the_inputs_that_transformers_sees(
+    pipeline: Path, prune_with: Callable[[str], Weights]
+) -> None:
+    pruned = prune_with("{pattern: unstructured, ratio: 0.5, method: wanda}")
+    matrix, inputs = first_query(pipeline)
+    norms = inputs.norm(dim=0)
     score = (matrix.weight.detach().abs() * norms).numpy()
     zero = pruned["model.layers.0.self_attn.q_proj.weight"] == 0
     assert (zero.sum(axis=1) == 32).all()
     expected = np.zeros_like(zero)
     np.put_along_axis(expected, score.argsort(axis=1)[:, :32], True, axis=1)
     assert (zero == expected).mean() > 0.999  # ties and rounding
+
+
+def test_sparsegpt_is_the_optimal_brain_surgeon_in_the_order_of_columns(
+    pipeline: Path, prune_with: Callable[[str], Weights]
+) -> None:
+    pruned = prune_with("{pattern: 2:4, method: sparsegpt}")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    matrix, inputs = first_query(pipeline)
+    dense, found, x = (
+        matrix.weight.detach().numpy(),
+        pruned[name],
+        inputs.double().numpy(),
+    )
+    gram = x.T @ x
+    gram += 0.01 * gram.diagonal().mean() * np.eye(len(gram))
+    zero, rows, inverse = found == 0, dense.astype(np.float64), np.linalg.inv(gram)
+    chosen = np.zeros_like(zero)
+    for j in range(
+        len(gram)
+    ):  # no factors: what is left of the inverse, column by column
+        if j % 4 == 0:
+            scale, left = np.empty(4), inverse[j:, j:].copy()
+            for i in range(4):  # what those before it in the group leave of it
+                scale[i] = left[i, i]
+                left -= np.outer(left[:, i], left[i]) / left[i, i]
+            score = rows[:, j : j + 4] ** 2 / scale
+            worst = score.argsort(axis=1)[:, :2] + j
+            np.put_along_axis(chosen, worst, True, axis=1)
+        error = np.where(chosen[:, j], rows[:, j], 0) / inverse[j, j]
+        rows -= np.outer(error, inverse[j])
+        inverse -= np.outer(inverse[:, j], inverse[j]) / inverse[j, j]
+    assert (chosen == zero).mean() > 0.999  # rounding
+    for row in range(len(dense)):  # what stays is where the row misses least
+        stays = ~zero[row]
+        best = np.zeros(len(gram))
+        best[stays] = np.linalg.solve(gram[stays][:, stays], gram[stays] @ dense[row])
+        missed = (dense[row] - best) @ gram @ (dense[row] - best)
+        ours = (dense[row] - found[row]) @ gram @ (dense[row] - found[row])
+        assert missed <= ours < 1.001 * missed
