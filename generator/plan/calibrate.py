@@ -8,10 +8,8 @@ from leangen.generator.plan.storage import Cache, cache_rows, kv_cache, resident
 from leangen.spec import Spec
 
 RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session
-SEQUENCES = (
-    16  # 4,096 tokens lost no perplexity, 128 cost 1.2 percent (docs/results.md)
-)
-LENGTH = 512  # tokens of one, where the cache has as many rows
+TOKENS = 8192  # 4,096 lost no perplexity, 128 cost 1.2 percent (docs/results.md)
+LENGTH = 512  # of them in a sequence, where the cache has as many rows
 
 
 def plan_calibrate(spec: Spec, counts: Counts) -> StagePlan:
@@ -23,7 +21,7 @@ def plan_calibrate(spec: Spec, counts: Counts) -> StagePlan:
         place=target_place(spec, "cpu"),
         ledger=arrange(_ledger(spec, counts, length)),
         moment="a sequence of the text",
-        constants={"sequences": SEQUENCES, "length": length},
+        constants={"sequences": TOKENS // length, "length": length},
     )
 
 
