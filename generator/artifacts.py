@@ -47,6 +47,23 @@ def fits(spec: Spec) -> bool:
     return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
 
 
+def rounds_cache(spec: Spec) -> bool:
+    """Whether the server that is written holds keys and values as integers."""
+    return spec.engine.id == "onnxruntime-cpu" and spec.quantization.kv_cache < 16
+
+
+def reads_calibration(spec: Spec) -> bool:
+    """Whether anything is measured on the calibration text."""
+    return calibrates(spec) or rounds_cache(spec)
+
+
+def calibrated(spec: Spec) -> str:
+    """Say what the calibration text was for."""
+    if not rounds_cache(spec):
+        return "Pruned"
+    return "Pruned, and its cache scaled," if calibrates(spec) else "Cache scaled"
+
+
 def tokens(*texts: str) -> tuple[str, ...]:
     """Name the tokens of texts."""
     return tuple(f"data/{text}.npy" for text in texts)
@@ -70,7 +87,7 @@ def whole_of(spec: Spec) -> str:
 
 
 def calibration_of(spec: Spec) -> str:
-    """Name the text that pruning measures activations on."""
+    """Name the text that activations are measured on."""
     return "calibration" if spec.data.calibration else "train"
 
 
@@ -83,7 +100,7 @@ def measured_texts(spec: Spec) -> tuple[str, ...]:
 def splits_of(spec: Spec) -> tuple[str, ...]:
     """Name the texts that data.py writes the tokens of."""
     found = ["train", "val"] if trains(spec) else []
-    found += [calibration_of(spec)] if calibrates(spec) else []
+    found += [calibration_of(spec)] if reads_calibration(spec) else []
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
 
 
@@ -110,9 +127,14 @@ def read_by_packing(spec: Spec) -> tuple[str, ...]:
     return *checkpoints_of(spec)[-1:], *tokenizer
 
 
+def exported(spec: Spec) -> tuple[str, ...]:
+    """Name what the engine loads."""
+    return ("onnx", "cache_scales.npz") if rounds_cache(spec) else ("onnx",)
+
+
 def read_by_evaluation(spec: Spec) -> tuple[str, ...]:
-    """Every checkpoint on the way is measured, and the export; what pruned them is named."""
-    models = "onnx", *checkpoints_of(spec)
-    pruned_by = (calibration_of(spec),) if calibrates(spec) else ()
-    texts = dict.fromkeys((*measured_texts(spec), *pruned_by))
+    """Every checkpoint on the way is measured, and the export; what they saw is named."""
+    models = *exported(spec), *checkpoints_of(spec)
+    seen = (calibration_of(spec),) if reads_calibration(spec) else ()
+    texts = dict.fromkeys((*measured_texts(spec), *seen))
     return *models, *tokens(*texts), *vocabulary(spec)

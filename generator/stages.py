@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from leangen.generator.artifacts import (
     calibrates,
+    calibration_of,
     chats,
     checkpoints_of,
+    exported,
     fits,
     is_new,
     is_sparse,
@@ -16,6 +18,7 @@ from leangen.generator.artifacts import (
     read_by_pruning,
     read_by_recovery,
     read_by_training,
+    rounds_cache,
     splits_of,
     tokens,
     trains,
@@ -153,7 +156,12 @@ STAGES = (
         writes=lambda spec: ("recovered",),
         present=_recovers,
     ),
-    Stage("graph", fields=("model", "target.context"), runs=False, part_of="export"),
+    Stage(
+        "graph",
+        fields=("model", "target.context", "quantization.kv_cache"),
+        runs=False,
+        part_of="export",
+    ),
     Stage(
         "rounding",
         fields=("quantization.weights", "quantization.group_size"),
@@ -194,6 +202,14 @@ STAGES = (
         present=lambda spec: "gguf" in spec.export.formats,
     ),
     Stage("decoder", runs=False),
+    Stage(
+        "calibrate",
+        costs=("model", "quantization.weights", "quantization.group_size")
+        + ("quantization.kv_cache", *TARGET, "target.context", *ENGINE),
+        reads=lambda spec: ("onnx", *tokens(calibration_of(spec))),
+        writes=lambda spec: ("cache_scales.npz",),
+        present=lambda spec: _is_here(spec) and rounds_cache(spec),
+    ),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
     Stage("running", present=_is_here, runs=False, part_of="evaluate"),
     Stage("quality", present=_is_here, runs=False),
@@ -228,7 +244,7 @@ STAGES = (
         fields=("tokenizer", "serve"),
         costs=("model", "tokenizer", "sparsity.pattern", *BITS, *ENGINE)
         + ("sparsity.exempt", *TARGET, "target.context", "target.batch"),
-        reads=lambda spec: ("onnx", *vocabulary(spec)),
+        reads=lambda spec: (*exported(spec), *vocabulary(spec)),
         serves=True,
     ),
     Stage("chat", fields=("model",), present=chats, runs=False, by_hand=True),

@@ -130,7 +130,7 @@ from fitting import (
 )
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
-from graph import EMBEDDING, Graph, decoder
+from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about
 from layout import create, lay_out
 from listener import Listener
@@ -153,7 +153,7 @@ from protocol import (
     stream,
     whole,
 )
-from quality import Scores, compare, join, perplexity
+from quality import Scores, compare, difference, join, perplexity
 from report import in_words, markdown
 from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
 from running import TEMPERATURE, apart, go_on, speeds

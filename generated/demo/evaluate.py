@@ -64,7 +64,7 @@ TEXTS = [
     "test",
     "out_of_sample",
 ]
-CALIBRATION = "train"  # the text that pruning looked at
+CALIBRATION = "train"  # the text that activations were measured on
 PERPLEXITY_RATIO = 1.25  # gates.perplexity_ratio: test, to dense
 EVALUATED_TOKENS = 32_768  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
@@ -121,7 +121,7 @@ def judge(scores: dict[str, Scores], dense: dict[str, Scores]) -> dict:
 
 
 def calibration() -> dict:
-    """Name the text that pruning looked at, so that another one is not taken for it."""
+    """Name the calibration text, so that another one is not taken for it."""
     with reading(f"data/{CALIBRATION}.npy") as file:
         tokens = len(np.load(file, mmap_mode="r"))
     return {"text": CALIBRATION, "tokens": tokens, "sha256": digest(file)}

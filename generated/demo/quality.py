@@ -36,14 +36,21 @@ def perplexity(losses: np.ndarray) -> float:
 
 def compare(scores: Scores, dense: Scores) -> dict:
     """Say how a model's predictions differ from the dense model's, and how sure that is."""
-    difference = (scores.losses - dense.losses).astype(np.float64)
-    error = float(difference.std() / math.sqrt(len(difference)))
-    mean, low_high = float(difference.mean()), interval(scores.same_top)
     return {
         "kl_divergence": max(float(scores.divergences.mean(dtype=np.float64)), 0.0),
         "kl_divergence_99": float(np.percentile(scores.divergences, PERCENTILE)),
         "same_top": float(scores.same_top.mean()),
-        "same_top_interval": low_high,
+        "same_top_interval": interval(scores.same_top),
+        **difference(scores, dense),
+    }
+
+
+def difference(scores: Scores, other: Scores) -> dict:
+    """Say how a model's losses differ from another one's, token by token, in nats."""
+    differences = (scores.losses - other.losses).astype(np.float64)
+    error = float(differences.std() / math.sqrt(len(differences)))
+    mean = float(differences.mean())
+    return {
         "loss_difference": mean,
         "loss_difference_error": error,
         "distinguishable": bool(abs(mean) > SURE * error),

@@ -65,7 +65,7 @@ TEXTS = [
     "val",
     "test",
 ]
-CALIBRATION = "train"  # the text that pruning looked at
+CALIBRATION = "train"  # the text that activations were measured on
 PERPLEXITY_RATIO = 1.2  # gates.perplexity_ratio: test, to dense
 EVALUATED_TOKENS = 32_768  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
@@ -129,7 +129,7 @@ def windowed(losses: np.ndarray) -> float:
 
 
 def calibration() -> dict:
-    """Name the text that pruning looked at, so that another one is not taken for it."""
+    """Name the calibration text, so that another one is not taken for it."""
     with reading(f"data/{CALIBRATION}.npy") as file:
         tokens = len(np.load(file, mmap_mode="r"))
     return {"text": CALIBRATION, "tokens": tokens, "sha256": digest(file)}

@@ -61,7 +61,7 @@ CHECKPOINTS = [
 TEXTS = [
     "test",
 ]
-CALIBRATION = "train"  # the text that pruning looked at
+CALIBRATION = "train"  # the text that activations were measured on
 EVALUATED_TOKENS = 4096  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
 SAMPLES = 3  # continuations in the report
@@ -124,7 +124,7 @@ def windowed(losses: np.ndarray) -> float:
 
 
 def calibration() -> dict:
-    """Name the text that pruning looked at, so that another one is not taken for it."""
+    """Name the calibration text, so that another one is not taken for it."""
     with reading(f"data/{CALIBRATION}.npy") as file:
         tokens = len(np.load(file, mmap_mode="r"))
     return {"text": CALIBRATION, "tokens": tokens, "sha256": digest(file)}

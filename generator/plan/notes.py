@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from leangen.generator.artifacts import rounds_cache
 from leangen.generator.plan.exempt import exempt_share, in_words
 from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
 from leangen.generator.plan.parameters import count
@@ -68,6 +69,11 @@ def warnings(spec: Spec) -> Iterator[str]:
         if dense:
             what = in_words(spec.sparsity.exempt)
             yield f"{what}: dense, {dense:.0%} of the layers' weights (sparsity.exempt)"
+    if rounds_cache(spec):
+        yield (
+            "keys and values of 8 bits are slow to read a prompt with: 1,792 tokens took "
+            "SmolLM2-135M 1.6 times as long, the next one no longer (docs/results.md)"
+        )
     window = spec.model.sliding_window
     if window and spec.target.context > window and not engine.slides:
         yield (

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from leangen.generator.plan.calibrate import plan_calibrate
 from leangen.generator.plan.data import plan_data
 from leangen.generator.plan.evaluate import plan_evaluate
 from leangen.generator.plan.export import plan_export
@@ -24,6 +25,7 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
     "prune": plan_prune,
     "recover": plan_recover,
     "export": plan_export,
+    "calibrate": plan_calibrate,
     "export_compressed_tensors": plan_compressed_tensors,
     "export_gguf": plan_gguf,
     "evaluate": plan_evaluate,

@@ -111,14 +111,25 @@ class Cache:
 
     def bytes(self, context: int, batch: int) -> int:
         """Bytes of so many sequences with their contexts full."""
-        return int(self.bits_per_token * self.rows(context) * batch / 8)
+        return int(self.bits_per_token * self.rows(context) * batch / 8) + self.scales
+
+    @property
+    def scales(self) -> int:
+        """Bytes of scales that all tokens share."""
+        each = self.engine.channel_scale_bits if self.bits < 16 else 0
+        return self.channels * each // 8
+
+    @property
+    def channels(self) -> int:
+        """Values of one token's keys and values in all layers."""
+        width = self.model.num_key_value_heads * self.model.head_dim
+        return 2 * self.model.num_hidden_layers * width
 
     @property
     def bits_per_token(self) -> float:
         """Bits of one token's keys and values in all layers, scales of integers included."""
         scale = self.engine.cache_scale_bits / 32 if self.bits < 16 else 0
-        width = self.model.num_key_value_heads * self.model.head_dim
-        return 2 * self.model.num_hidden_layers * width * (self.bits + scale)
+        return self.channels * (self.bits + scale)
 
     @property
     def bytes_per_token(self) -> int:
@@ -146,6 +157,8 @@ def kv_cache(cache: Cache, context: int, batch: int) -> Item:
     if bits < 16 and scales:
         formula += f", and {scales} bits for each 32 values"
     formula += f" x {batch} sequences" if batch > 1 else ""
+    if cache.scales:
+        formula += f", and {cache.channels:,} scales"
     size = cache.bytes(context, batch)
     return Item("kv_cache", size, formula, cache.engine.source)
 

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 from leangen.generator import lock
 from leangen.generator.artifacts import (
-    calibrates,
+    calibrated,
     calibration_of,
     chats,
     checkpoints_of,
     measured_texts,
+    reads_calibration,
+    rounds_cache,
     splits_of,
     whole_of,
 )
@@ -53,7 +55,9 @@ def _folder(spec: Spec) -> dict[str, object]:
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
-        "calibrates": calibrates(spec),
+        "calibrates": reads_calibration(spec),
+        "calibrated": calibrated(spec),
+        "rounds_cache": rounds_cache(spec),
         "calibration": calibration_of(spec),
         "chat": chats(spec),
         "special": spec.given.special if spec.given else {},

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from leangen.generator.artifacts import measures_in_torch, rounds_cache
+from leangen.generator.plan.storage import cache_rows
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
@@ -24,8 +26,6 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
     if serve.device != "cpu":
         yield "serve.device", "a server on a GPU", "device: cpu"
-    if spec.quantization.kv_cache != 32:
-        yield "quantization.kv_cache", "a cache of fewer bits", "kv_cache: 32"
     if spec.target.batch != 1:
         yield "target.batch", "a server of several sequences", "batch: 1"
 
@@ -42,6 +42,14 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if model.num_experts and spec.sparsity.method == "sparsegpt":
         what = "SparseGPT for a mixture of experts"
         yield "sparsity.method", what, "wanda"
+    if rounds_cache(spec) and measures_in_torch(spec):
+        what = "8 bits where models are measured on the GPU that trains them"
+        yield "quantization.kv_cache", what, "kv_cache: 32"
+    rows = cache_rows(model, spec.engine, spec.target.context)
+    if rounds_cache(spec) and rows < spec.target.context and model.head_dim % 16:
+        # GroupQueryAttention has no such heads in a cache that slides.
+        what = f"8 bits for a window of heads {model.head_dim} wide"
+        yield "quantization.kv_cache", what, "kv_cache: 32"
     exact = quantization.arithmetic == "float32"
     if exact and quantization.weights == 8 and model.num_experts:
         # ONNX Runtime's QMoE rounds the inputs of such experts at any level.

@@ -34,6 +34,7 @@ class Engine:
     slides: bool
     group_size: int | None  # None: the spec's
     cache_scale_bits: int  # for each 32 values of a cache of integers
+    channel_scale_bits: int  # for each channel of one
     step: int
     runtime_bytes: int
     source: str
@@ -71,6 +72,7 @@ def _engine(id: str, row: Mapping[str, Any]) -> Engine:
         slides=row.get("slides", False),
         group_size=row.get("group_size"),
         cache_scale_bits=row.get("cache_scales", 0),
+        channel_scale_bits=row.get("channel_scales", 0),
         step=row["step"],
         runtime_bytes=row["runtime"] * 2**20,
         source=row["source"],

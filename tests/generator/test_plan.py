@@ -220,6 +220,24 @@ def test_a_sliding_window_is_held_where_the_engine_can_and_the_context_elsewhere
         assert ledger["kv_cache"] == rows * 2 * 32 * 8 * 128 * bits // 8
 
 
+def test_a_cache_of_8_bits_has_a_scale_for_each_channel_and_is_suggested() -> None:
+    """ONNX Runtime takes float32 scales of (K, D), for keys and for values of a layer."""
+    serve = {"engine": "onnxruntime", "device": "cpu"}
+    target = {"hardware": "x86-2core", "context": 4096}
+    given = {"preset": "llama-3.2-1b"}
+    sections = {"model": given, "train": {}, "serve": serve, "target": target}
+    whole = page("", quantization={"weights": 8}, **sections)
+    narrow = vary(whole, {"quantization.kv_cache": 8})
+    assert narrow
+    served = plan(narrow).stages["serve"]
+    ledger = {item.item: item.bytes for item in served.ledger}
+    assert ledger["kv_cache"] == 2 * 16 * 8 * 64 * (4096 + 4)
+    tight = vary(whole, {"target.vram_budget": served.peak_bytes})
+    assert tight and not plan(tight).fits
+    found = [dict(suggested.change) for suggested in suggestions(tight, plan(tight))]
+    assert {"quantization.kv_cache": 8} in found
+
+
 def test_a_smaller_budget_makes_smaller_micro_batches() -> None:
     text = (ROOT / "spec" / "examples" / "demo.yaml").read_text()
     text = text.replace("batch_size: 8", "batch_size: 64")

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+)
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
@@ -120,9 +128,11 @@ def read_back(folder: Path) -> PreTrainedModel:
     return model
 
 
-def build_beside(root: Path, quantization: str) -> Path:
+def build_beside(root: Path, quantization: str, prune: bool = True) -> Path:
     """Write the scripts for the checkpoint in a folder."""
-    (root / "spec.yaml").write_text(PAGE.format(quantization=quantization))
+    page = PAGE.format(quantization=quantization)
+    lines = [line for line in page.splitlines() if prune or "sparsity" not in line]
+    (root / "spec.yaml").write_text("\n".join(lines))
     spec = load(root / "spec.yaml")
     folder = root / "generated" / quantization.replace(": ", "")
     folder.mkdir(parents=True)
@@ -186,6 +196,55 @@ def test_torch_and_onnx_agree_with_transformers(
         given = ours.instrument.Model(name, {})
         found = given.logits(stepwise(given.decoder))
         assert np.abs(found - expected).max() < 1e-3
+
+
+def attend_to_integers(scales: Mapping[str, np.ndarray]) -> str:
+    """Teach transformers to round keys, once they are rotated, and values; name that."""
+
+    def attend(
+        module: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any
+    ) -> Any:
+        def held(what: torch.Tensor, kind: str) -> torch.Tensor:
+            scale = torch.from_numpy(scales[f"scales.{module.layer_idx}.{kind}"])
+            return torch.round(what / scale).clip(-128, 127) * scale
+
+        attention = ALL_ATTENTION_FUNCTIONS["sdpa"]
+        return attention(
+            module, query, held(key, "key"), held(value, "value"), *rest, **more
+        )
+
+    AttentionInterface.register("integers", attend)
+    AttentionMaskInterface.register("integers", sdpa_mask)
+    return "integers"
+
+
+@pytest.mark.parametrize("name", CASES.keys() - {"qwen3-heads-of-8"})
+def test_a_cache_of_8_bits_is_attention_to_keys_and_values_that_are_rounded(
+    name: str, tmp_path: Path, modules: Modules
+) -> None:
+    """Also those of the tokens of one chunk, to each other."""
+    model = write_checkpoint(tmp_path / "model", CASES[name])
+    before = logits_of(model)
+    ours = modules(build_beside(tmp_path, "weights: 32, kv_cache: 8", prune=False))
+    (ours.artifacts.ARTIFACTS / "data").mkdir(parents=True)
+    tokens = np.random.default_rng(1).integers(0, 96, 1024).astype(np.uint16)
+    np.save(ours.artifacts.ARTIFACTS / "data" / "train.npy", tokens)
+    ours.export.main()
+    ours.calibrate.main()
+    with np.load(ours.artifacts.ARTIFACTS / "cache_scales.npz") as opened:
+        scales = dict(opened)
+    model.set_attn_implementation(attend_to_integers(scales))
+    expected = logits_of(model)
+    cost = off(before, expected)
+    assert 1e-3 < cost < 0.05
+    decoder = ours.decoder.Decoder("model.onnx")
+    assert decoder.buffers["past_key_values.0.key"].dtype == np.int8
+    apart = [off(*row) for row in zip(stepwise(decoder), expected, strict=True)]
+    # What lies between two levels may become the other one, and move all that follows.
+    assert min(apart) < 1e-5
+    assert np.median(apart) < cost / 10
+    whole = stepwise(ours.decoder.Decoder("float_cache.onnx"))
+    assert np.abs(whole - before).max() < 1e-3
 
 
 def spell_as_4_does(config: Path) -> None:
@@ -345,6 +404,11 @@ REFUSED = {
         "a sliding window of 16 tokens in some layers alone",
     ),
     "heads-of-12": (Case("llama", {"head_dim": 12}), "weights: 32", "heads 12 wide"),
+    "cache-of-8-bits": (
+        CASES["qwen3-heads-of-8"],
+        "weights: 32, kv_cache: 8",
+        "8 bits for a window of heads 8 wide",
+    ),
     "experts-of-8-bits": (
         Case("mixtral", EXPERTS),
         "weights: 8, group_size: 16, arithmetic: float32",
