@@ -111,7 +111,13 @@ OPTIONS: dict[str, list[Any]] = {
         {"pattern": "unstructured", "ratio": 0.5, "recover": {"distill": True}},
         {"pattern": "unstructured", "ratio": 0.5, "method": "magnitude"},
     ],
-    "quantization": [{"weights": 32}, {"weights": 16}, {}, {"weights": 4}],
+    "quantization": [
+        {"weights": 32},
+        {"weights": 16, "kv_cache": 8},
+        {},
+        {"weights": 4},
+        {"kv_cache": 8},
+    ],
     "serve": [{}, {"host": "::1"}],
     "gates": [{}, {"perplexity_ratio": 1.5}],
 }

@@ -75,7 +75,7 @@ def test_scales_that_are_not_the_models_are_named(
     if damage == "other":  # as if it came from elsewhere: nothing was noted of it
         (folder / "artifacts" / "files.json").unlink()
         with file.open("wb") as opened:
-            np.savez(opened, **{"scales.0.key": np.ones((1, 1, 1, 8), np.float32)})
+            np.savez(opened, of_another_model=np.ones((1, 1, 1, 8), np.float32))
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:-100])
     else:
