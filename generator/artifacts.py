@@ -61,7 +61,7 @@ def calibrated(spec: Spec) -> str:
     """Say what the calibration text was for."""
     if not rounds_cache(spec):
         return "Pruned"
-    return "Pruned, and its cache scaled," if calibrates(spec) else "Cache scaled"
+    return "Pruned and cache scaled" if calibrates(spec) else "Cache scaled"
 
 
 def tokens(*texts: str) -> tuple[str, ...]:

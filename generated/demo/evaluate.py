@@ -168,7 +168,8 @@ def main() -> None:
     continued = {"exported": more}
     measured = texts
     models = {}
-    for name in [*CHECKPOINTS, "exported"]:
+    names = [*CHECKPOINTS, "exported"]
+    for name in names:
         model = Model(name, measured)
         figures = served if name == "exported" else model.figures()
         if name == "dense":

@@ -113,7 +113,13 @@ OPTIONS: dict[str, list[Any]] = {
         {"pattern": "2:4", "method": "sparsegpt", "exempt": ["k_proj"]},
         {"pattern": "unstructured", "ratio": 0.5, "method": "sparsegpt"},
     ],
-    "quantization": [{"weights": 32}, {"weights": 16}, {}, {"weights": 4}],
+    "quantization": [
+        {"weights": 32},
+        {"weights": 16, "kv_cache": 8},
+        {},
+        {"weights": 4},
+        {"kv_cache": 8},
+    ],
     "serve": [{}, {"host": "::1"}],
     "gates": [{}, {"perplexity_ratio": 1.5}],
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openai
 import pytest
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
@@ -75,7 +76,7 @@ def test_scales_that_are_not_the_models_are_named(
     if damage == "other":  # as if it came from elsewhere: nothing was noted of it
         (folder / "artifacts" / "files.json").unlink()
         with file.open("wb") as opened:
-            np.savez(opened, **{"scales.0.key": np.ones((1, 1, 1, 8), np.float32)})
+            np.savez(opened, of_another_model=np.ones((1, 1, 1, 8), np.float32))
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:-100])
     else:
@@ -85,3 +86,37 @@ def test_scales_that_are_not_the_models_are_named(
     assert "cache_scales.npz is" in done.stderr
     assert "calibrate.py" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_server_answers_alike_whatever_was_asked_before(rounded: Path) -> None:
+    """One buffer serves all requests, and rows of longer ones stay in it."""
+    command = [sys.executable, "serve.py", "--port", "0"]
+    server = subprocess.Popen(command, cwd=rounded, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout
+        url = server.stdout.readline().split()[-1]
+        client = openai.OpenAI(base_url=url, api_key="-", max_retries=0, timeout=60)
+        model = client.models.list().data[0].id
+
+        def answer(prompt: str) -> str:
+            ask = client.completions.create
+            done = ask(model=model, prompt=prompt, max_tokens=24, temperature=0)
+            return done.choices[0].text
+
+        first = answer("def")
+        assert answer("import json " * 30) != first
+        assert answer("def") == first
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_a_gpu_that_measures_floats_is_refused(
+    rounded: Path, tmp_path: Path, leangen: Leangen
+) -> None:
+    shutil.copytree(rounded.parents[1] / "model", tmp_path / "model")
+    page = (rounded.parents[1] / "spec.yaml").read_text()
+    (tmp_path / "spec.yaml").write_text(page + "train: {hardware: h200}\n")
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "8 bits where models are measured on the GPU" in done.stderr
