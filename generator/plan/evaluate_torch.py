@@ -8,7 +8,8 @@ from leangen.generator.plan.budget import Place, training_place
 from leangen.generator.plan.export import STORAGE
 from leangen.generator.plan.ledger import GIB, Item, StagePlan, largest
 from leangen.generator.plan.parameters import PUBLISHED, Counts
-from leangen.generator.plan.passes import RUNTIME, USEFUL_TOKENS
+from leangen.generator.plan.passes import RUNTIME
+from leangen.generator.plan.prune import USEFUL_TOKENS
 from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
