@@ -1,6 +1,7 @@
 """Structured pruning: a smaller checkpoint that transformers loads, fitted to what was."""
 
 import json
+from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ from transformers import PreTrainedModel
 
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
-from leangen.spec import load
+from leangen.spec import load, loads
+from tests.generator.test_build import lint
 from tests.templates.test_families import (
     WINDOW,
     Case,
@@ -58,6 +60,25 @@ def written(root: Path, shares: str, training: str = "") -> Path:
     for split in ("train", "val"):
         np.save(folder / "artifacts" / "data" / f"{split}.npy", tokens)
     return folder
+
+
+FORMATS = "export: {formats: [gguf, compressed-tensors]}\n"
+ON_GPU = "train: {hardware: h200, precision: bf16, batch_size: 2}\n"
+SHARES = ("ratio: 0.33", "heads: 0.5", "layers: 0.25")
+SOME = [chosen for n in (1, 2, 3) for chosen in combinations(SHARES, n)]
+
+
+def test_every_choice_of_shares_renders_to_clean_scripts(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model", CASES["llama"])
+    page = PAGE.replace("weights: 32", "weights: 8, group_size: 32")
+    for chosen, (recover, more) in product(SOME, (((), FORMATS), ((RECOVER,), ON_GPU))):
+        text = page.format(shares=", ".join((*chosen, *recover))) + more
+        spec = loads(text, str(tmp_path / "spec.yaml"))
+        folder = tmp_path / str(len([*tmp_path.iterdir()]))
+        folder.mkdir()
+        for name, code in build(spec, plan(spec)).items():
+            (folder / name).write_text(code)
+    lint(tmp_path)
 
 
 def in_torch(ours: SimpleNamespace) -> torch.nn.Module:
