@@ -22,8 +22,20 @@ from tests.templates.test_families import (
     logits_of,
     read_back,
     stepwise,
+    text,
     write_checkpoint,
 )
+from tests.templates.test_formats import (
+    ALPHABET,
+    AS_GPT_2,
+    PROMPT,
+    Llama,
+    byte_level_bpe,
+    chances_of,
+    rounded,
+    some_model,
+)
+from tests.templates.test_instrument import on_cpu
 
 BIASES = {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}
 WINDOWS = {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": WINDOW}
@@ -47,14 +59,14 @@ ALL = "ratio: 0.33, heads: 0.5, layers: 0.25"
 RECOVER = "recover: {tokens: 2k, distill: true}"
 
 
-def written(root: Path, shares: str, training: str = "") -> Path:
+def written(root: Path, shares: str, more: str = "", page: str = PAGE) -> Path:
     """Write the scripts for a checkpoint, and a text of random tokens."""
-    (root / "spec.yaml").write_text(PAGE.format(shares=shares) + training)
+    (root / "spec.yaml").write_text(page.format(shares=shares) + more)
     folder = root / "generated" / "given"
     folder.mkdir(parents=True)
     spec = load(root / "spec.yaml")
-    for name, text in build(spec, plan(spec)).items():
-        (folder / name).write_text(text)
+    for name, code in build(spec, plan(spec)).items():
+        (folder / name).write_text(code)
     tokens = np.random.default_rng(1).integers(0, 96, 2000, dtype=np.uint16)
     (folder / "artifacts" / "data").mkdir(parents=True)
     for split in ("train", "val"):
@@ -72,8 +84,8 @@ def test_every_choice_of_shares_renders_to_clean_scripts(tmp_path: Path) -> None
     write_checkpoint(tmp_path / "model", CASES["llama"])
     page = PAGE.replace("weights: 32", "weights: 8, group_size: 32")
     for chosen, (recover, more) in product(SOME, (((), FORMATS), ((RECOVER,), ON_GPU))):
-        text = page.format(shares=", ".join((*chosen, *recover))) + more
-        spec = loads(text, str(tmp_path / "spec.yaml"))
+        asked = page.format(shares=", ".join((*chosen, *recover))) + more
+        spec = loads(asked, str(tmp_path / "spec.yaml"))
         folder = tmp_path / str(len([*tmp_path.iterdir()]))
         folder.mkdir()
         for name, code in build(spec, plan(spec)).items():
@@ -121,7 +133,7 @@ def inputs_of(model: PreTrainedModel, name: str, tokens: torch.Tensor) -> torch.
 def fit(inputs: torch.Tensor, kept: list[int], wanted: torch.Tensor) -> torch.Tensor:
     """Least squares with weights drawn to their own by what prune.py adds: (out, in')."""
     gram = inputs.T @ inputs
-    gram += 0.01 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    gram += 0.1 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
     return torch.linalg.solve(gram[kept][:, kept], (wanted @ gram)[:, kept].T).T
 
 
@@ -205,3 +217,46 @@ def test_a_larger_model_teaches_the_smaller_one(
         (ours.artifacts.ARTIFACTS / "recovered" / "config.json").read_text()
     )
     assert config["num_hidden_layers"] == 3
+
+
+def test_other_engines_load_what_is_left(tmp_path: Path, modules: Modules) -> None:
+    for needed in ("compressed_tensors", "xllamacpp"):
+        pytest.importorskip(needed)
+    dense = some_model("llama")
+    dense.save_pretrained(tmp_path / "model")
+    alphabet = [c for c in ALPHABET if c.isascii()]
+    tokenizer = byte_level_bpe([AS_GPT_2], alphabet, size=320)
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    page = PAGE.replace("weights: 32", "weights: 8, group_size: 32")
+    folder = written(tmp_path, "ratio: 0.33, heads: 0.5, layers: 0.5", FORMATS, page)
+    tokenizer.save(str(folder / "artifacts" / "tokenizer.json"))
+    ours = modules(folder)
+    ours.prune.main()
+    for script in (ours.export_compressed_tensors, ours.export_gguf):
+        script.main()
+    left = read_back(folder / "artifacts" / "pruned")
+    packed = read_back(folder / "artifacts" / "compressed-tensors")
+    model = rounded(left, folder, matrix=8, table=None, scale=torch.float32)
+    assert np.abs(logits_of(packed) - logits_of(model)).max() < 1e-4
+    llama = Llama(folder / "artifacts" / "gguf" / "model.gguf")
+    new, chances = llama.complete(PROMPT, 8)
+    expected = chances_of(
+        rounded(left, folder, matrix=8, table=8, scale=torch.float16), PROMPT, new
+    )
+    np.testing.assert_allclose(chances, expected, atol=0.12)
+
+
+def test_the_instrument_of_a_gpu_measures_both_sizes(
+    tmp_path: Path, modules: Modules
+) -> None:
+    dense = write_checkpoint(tmp_path / "model", CASES["qwen3"])
+    folder = written(tmp_path, ALL, "train: {hardware: h200}\n")
+    script = (folder / "prune.py").read_text()
+    (folder / "prune.py").write_text(script.replace('"cuda"', '"cpu"'))
+    ours = modules(on_cpu(folder))
+    ours.prune.main()
+    pruned = read_back(folder / "artifacts" / "pruned")
+    for name, expected in (("dense", dense), ("pruned", pruned), ("exported", pruned)):
+        model = ours.instrument.Model(name, {"test": [np.array([*text(), 0])]})
+        (logits,) = model.logits(model.streams["test"][0])
+        assert np.abs(logits.numpy() - logits_of(expected)).max() < 1e-3
