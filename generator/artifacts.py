@@ -4,8 +4,6 @@ from itertools import compress
 
 from leangen.spec import Spec
 
-CHECKPOINTS = ("dense", "tuned", "sparse", "recovered")
-
 
 def is_new(spec: Spec) -> bool:
     """Whether weights are trained from scratch."""
@@ -18,8 +16,13 @@ def tunes(spec: Spec) -> bool:
 
 
 def is_sparse(spec: Spec) -> bool:
-    """Whether weights become zero."""
+    """Whether weights become zero, or go."""
     return spec.sparsity.pattern != "dense"
+
+
+def pruned_of(spec: Spec) -> str:
+    """Name the checkpoint that pruning writes: with zeros, or a smaller one."""
+    return "pruned" if spec.sparsity.shrinks else "sparse"
 
 
 def trains(spec: Spec) -> bool:
@@ -39,7 +42,8 @@ def chats(spec: Spec) -> bool:
 
 def calibrates(spec: Spec) -> bool:
     """Whether pruning looks at activations; magnitudes are the weights' own."""
-    return is_sparse(spec) and spec.sparsity.method != "magnitude"
+    by_size = spec.sparsity.method == "magnitude" and not spec.sparsity.shrinks
+    return is_sparse(spec) and not by_size
 
 
 def fits(spec: Spec) -> bool:
@@ -76,9 +80,10 @@ def vocabulary(spec: Spec) -> tuple[str, ...]:
 
 def checkpoints_of(spec: Spec) -> tuple[str, ...]:
     """Name the checkpoints on the way to the exported model, in order."""
+    names = ("dense", "tuned", pruned_of(spec), "recovered")
     recovers = spec.sparsity.recover is not None
     there = (True, tunes(spec), is_sparse(spec), recovers)
-    return tuple(compress(CHECKPOINTS, there))
+    return tuple(compress(names, there))
 
 
 def whole_of(spec: Spec) -> str:
@@ -118,7 +123,7 @@ def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     """A teacher is read where something is distilled from it."""
     recover = spec.sparsity.recover
     teacher = (whole_of(spec),) if recover and recover.distill else ()
-    return "sparse", *teacher, *tokens("train", "val")
+    return pruned_of(spec), *teacher, *tokens("train", "val")
 
 
 def read_by_packing(spec: Spec) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from leangen.generator.artifacts import (
     is_new,
     is_sparse,
     measures_in_torch,
+    pruned_of,
     read_by_evaluation,
     read_by_packing,
     read_by_pruning,
@@ -68,7 +69,8 @@ MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     *TARGET,
     "target.context",
 )
-PRUNING = ("sparsity.pattern", "sparsity.kept", "sparsity.ratio", "sparsity.method") + (
+SHARES = ("sparsity.pattern", "sparsity.ratio", "sparsity.heads", "sparsity.layers")
+PRUNING = (*SHARES, "sparsity.kept", "sparsity.method") + (
     "sparsity.exempt",
     "sparsity.calibration_sequences",
 )
@@ -142,16 +144,18 @@ STAGES = (
         "prune",
         fields=(*MEMORY, *PRUNING),
         costs=("model", "train.hardware", "train.precision", *TARGET, "target.context")
-        + ("sparsity.ratio", "sparsity.method", "sparsity.calibration_sequences"),
+        + (*SHARES, "sparsity.method", "sparsity.calibration_sequences"),
         reads=read_by_pruning,
-        writes=lambda spec: ("sparse",),
+        writes=lambda spec: (pruned_of(spec),),
         present=is_sparse,
-        variant=lambda spec: spec.sparsity.method,
+        variant=lambda spec: (
+            "structured" if spec.sparsity.shrinks else spec.sparsity.method
+        ),
     ),
     Stage(
         "recover",
         fields=(*MEMORY, "sparsity.recover"),
-        costs=(*MEMORY, "sparsity.recover.tokens", "sparsity.recover.distill"),
+        costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill"),
         reads=read_by_recovery,
         writes=lambda spec: ("recovered",),
         present=_recovers,

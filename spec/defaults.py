@@ -198,6 +198,8 @@ def _sparsity(values: Values) -> Sparsity:
     return Sparsity(
         pattern=values["pattern"],
         ratio=values.get("ratio"),
+        heads=values.get("heads"),
+        layers=values.get("layers"),
         method=values["method"],
         exempt=tuple(values.get("exempt", ())),
         calibration_sequences=values["calibration_sequences"],

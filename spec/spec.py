@@ -1,13 +1,14 @@
 """What a valid spec is in Python: frozen dataclasses, in the order and the names of schema.json."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from leangen.spec.catalogue.engines import Engine
 from leangen.spec.catalogue.given import Given
 from leangen.spec.catalogue.hardware import Hardware
 from leangen.spec.catalogue.rope import RopeScaling
+from leangen.spec.structure import channels_left, some_left
 from leangen.spec.text.document import Document
 
 
@@ -117,7 +118,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Recover:
-    """Training with the mask held."""
+    """Training after pruning."""
 
     tokens: int
     learning_rate: float
@@ -126,13 +127,17 @@ class Recover:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Which weights become zero; pattern is dense, unstructured or N:M.
+    """Which weights become zero, or go; pattern is dense, unstructured, N:M or structured.
 
+    `ratio`: share of the weights; where structured, of the feed-forward channels, beside
+    `heads`, of the key and value heads, and `layers`.
     `exempt`: numbers of layers and names of projections that stay dense.
     """
 
     pattern: str
     ratio: float | None
+    heads: float | None
+    layers: float | None
     method: str
     exempt: tuple[int | str, ...]
     calibration_sequences: int
@@ -145,6 +150,11 @@ class Sparsity:
             return None
         n, m = self.pattern.split(":")
         return int(n), int(m)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether what goes leaves a smaller dense model, and no zeros."""
+        return self.pattern == "structured"
 
 
 @dataclass(frozen=True)
@@ -227,3 +237,19 @@ class Spec:
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     given: Given | None = field(default=None, compare=False, repr=False)
     document: Document | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def pruned(self) -> Model:
+        """The model that pruning leaves: a smaller one where that is structured."""
+        model, sparsity = self.model, self.sparsity
+        if not sparsity.shrinks:
+            return model
+        shared = some_left(model.num_key_value_heads, sparsity.heads)
+        queries = model.num_attention_heads // model.num_key_value_heads
+        return replace(
+            model,
+            intermediate_size=channels_left(model.intermediate_size, sparsity.ratio),
+            num_hidden_layers=some_left(model.num_hidden_layers, sparsity.layers),
+            num_attention_heads=queries * shared,
+            num_key_value_heads=shared,
+        )

@@ -65,6 +65,7 @@ from waitress.wasyncore import dispatcher
 
 from api import Server
 from architecture import (
+    DENSE,
     HEAD_DIM,
     HIDDEN_SIZE,
     INTERMEDIATE_SIZE,
@@ -75,15 +76,18 @@ from architecture import (
     NUM_EXPERTS_PER_TOK,
     NUM_HIDDEN_LAYERS,
     NUM_KEY_VALUE_HEADS,
+    PRUNED,
     RMS_NORM_EPS,
     ROPE_THETA,
     SEPARATOR,
     SEQUENCE_LENGTH,
     SLIDING_WINDOW,
     VOCAB_SIZE,
+    Sizes,
     config,
     is_pruned,
     rotary_frequencies,
+    sizes_of,
     tensor_shapes,
 )
 from artifacts import (

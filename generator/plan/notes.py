@@ -62,7 +62,9 @@ def warnings(spec: Spec) -> Iterator[str]:
             f"quantization.group_size does nothing: {engine.engine}'s formats have "
             f"groups of {engine.group_size}"
         )
-    if spec.sparsity.pattern != "dense":
+    if spec.sparsity.shrinks:
+        yield _smaller(spec)
+    elif spec.sparsity.pattern != "dense":
         yield from _kernel(spec)
         dense = exempt_share(spec, count(spec.model))
         yield _share(zeros(spec) * (1 - dense), spec)
@@ -96,6 +98,24 @@ def zeros(spec: Spec) -> float:
     """Share of the weights that become zero where a pattern is."""
     kept = spec.sparsity.kept
     return 1 - kept[0] / kept[1] if kept else spec.sparsity.ratio or 0.0
+
+
+def _smaller(spec: Spec) -> str:
+    """Say what structured pruning leaves, of which every engine has the saving."""
+    model, left = spec.model, spec.pruned
+    sizes = {
+        "channels a layer": (model.intermediate_size, left.intermediate_size),
+        "heads": (model.num_attention_heads, left.num_attention_heads),
+        "layers": (model.num_hidden_layers, left.num_hidden_layers),
+        "parameters": (count(model).total, count(left).total),
+    }
+    changed = [
+        f"{what} {before:,} to {after:,}"
+        for what, (before, after) in sizes.items()
+        if before != after
+    ]
+    advice = "" if spec.sparsity.recover else "; expect little of it without recovery"
+    return f"structured: {', '.join(changed)}, dense in every engine{advice}"
 
 
 def _kernel(spec: Spec) -> Iterator[str]:

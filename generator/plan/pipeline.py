@@ -1,7 +1,7 @@
 """Spec -> Plan: what every stage holds in bytes, and the decisions that follow from it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leangen.generator.plan.calibrate import plan_calibrate
 from leangen.generator.plan.data import plan_data
@@ -33,6 +33,9 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
 }
 
 
+AFTER_PRUNING = ("export", "export_compressed_tensors", "export_gguf", "serve")
+
+
 @dataclass(frozen=True)
 class Plan:
     """Figures of a model before anything runs; stages are by name.
@@ -57,16 +60,22 @@ class Plan:
 
 def plan(spec: Spec) -> Plan:
     """Account for a spec, and decide what its scripts hold as constants."""
-    counts = count(spec.model)
+    left = replace(spec, model=spec.pruned)
+    counts, fewer = count(spec.model), count(left.model)
     names = [stage.name for stage in stages_of(spec) if stage.runs]
-    stages = {name: PLANNERS[name](spec, counts) for name in names}
+    stages = {
+        name: PLANNERS[name](left, fewer)
+        if name in AFTER_PRUNING
+        else PLANNERS[name](spec, counts)
+        for name in names
+    }
     return Plan(
         name=spec.name,
         engine=engine_name(spec.engine),
         parameters=counts.total,
         active_parameters=counts.active_total,
-        exported_bytes=sum(item.bytes for item in stored(weights_of(spec, counts))),
-        kv_bytes_per_token=cache_of(spec).bytes_per_token,
+        exported_bytes=sum(item.bytes for item in stored(weights_of(left, fewer))),
+        kv_bytes_per_token=cache_of(left).bytes_per_token,
         stages=stages,
         warnings=(*warnings(spec), *tightness(stages.values())),
     )

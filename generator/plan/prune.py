@@ -17,6 +17,8 @@ USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
 # Bytes a weight while sizes compete, measured on x86 with torch 2.13.0: in groups the size
 # and the place of each kept one; in the whole matrix a flat copy, its order and its places.
 IN_GROUPS, IN_ALL = 8, 26
+INVERSION = 3  # products of such matrices that an inverse and its updates come to
+MATRICES = 4  # beside a Gram matrix, as large: its inverse, and what is made of that
 MAGNITUDE_RUNTIME = {**RUNTIME, "cuda": 620 * MIB}  # no products, no workspaces
 
 
@@ -29,6 +31,7 @@ class Pruning:
     place: Place
     method: str
     in_groups: bool  # N of M neighbours stay, not a share of all weights
+    left: Model  # what structured pruning leaves; without it, the model
     length: int
     sequences: int  # of calibration text
     precision: str
@@ -43,6 +46,24 @@ class Pruning:
         """Bytes of the hidden states of the calibration text."""
         return self.sequences * self.length * self.model.hidden_size * self.element
 
+    @property
+    def fitted(self) -> int:
+        """Inputs of the widest matrix that structured pruning fits, 0 where it fits none."""
+        model, left = self.model, self.left
+        heads = model.num_attention_heads * model.head_dim
+        fewer_heads = left.num_attention_heads < model.num_attention_heads
+        channels = (left.intermediate_size, left.num_hidden_layers)
+        whole = (model.intermediate_size, model.num_hidden_layers)
+        return max(
+            model.intermediate_size if channels != whole else 0,
+            heads if fewer_heads else 0,
+        )
+
+    @property
+    def streams(self) -> int:
+        """Copies of the hidden states: what layers that go did is a goal of its own."""
+        return 2 if self.left.num_hidden_layers < self.model.num_hidden_layers else 1
+
 
 def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the pruning."""
@@ -55,11 +76,12 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         place=training_place(spec),
         method=spec.sparsity.method,
         in_groups=spec.sparsity.ratio is None,
+        left=spec.pruned,
         length=sequence_length(spec),
         sequences=spec.sparsity.calibration_sequences,
         precision=spec.train.precision,
     )
-    if pruning.method == "magnitude":
+    if pruning.method == "magnitude" and not spec.sparsity.shrinks:
         return _magnitude(pruning)
     near = fits(pruning, 1, near=True)
     sequences = micro_batch(pruning, near)
@@ -119,13 +141,14 @@ def ledger(pruning: Pruning, sequences: int, near: bool) -> tuple[Item, ...]:
     bits = 8 * pruning.element if device == "cuda" else 96
     items = [runtime(device, RUNTIME)]
     items += [_calibration(pruning)] if near else []
+    items += [_gram(pruning)] if pruning.fitted else []
     note = f"{layer:,} x {bits} bits" + (", as stored, dense, pruned" * (bits == 96))
     weights = Item("weights", layer * bits // 8, note, PUBLISHED)
     return arrange([*items, weights, _work(pruning, sequences)])
 
 
 def _work(pruning: Pruning, sequences: int) -> Item:
-    """Account for a layer's forward pass, or for the scores of its largest matrix.
+    """Account for a layer's forward pass, or for the scores of its largest matrix, or a fit.
 
     16 bytes a weight: its size and its score in float32, and the place of a kept one.
     """
@@ -134,7 +157,18 @@ def _work(pruning: Pruning, sequences: int) -> Item:
     work = Item("activations", tokens * each, formula, FITTED)
     matrix = pruning.counts.largest
     score = Item("activations", 16 * matrix, f"{matrix:,} scores x 16 bytes", FITTED)
+    if pruning.left != pruning.model:
+        width = pruning.fitted
+        formula = f"a fit: {MATRICES} x {width:,} x {width:,} x 32 bits"
+        score = Item("activations", MATRICES * 4 * width**2, formula, "prune.py")
     return max(work, score, key=lambda item: item.bytes)
+
+
+def _gram(pruning: Pruning) -> Item:
+    """Account for the Gram matrix that a fit starts from."""
+    width = pruning.fitted
+    formula = f"{width:,} x {width:,} x 32 bits"
+    return Item("hessians", 4 * width**2, formula, "prune.py")
 
 
 def _calibration(pruning: Pruning) -> Item:
@@ -142,7 +176,9 @@ def _calibration(pruning: Pruning) -> Item:
     length, width = pruning.length, pruning.model.hidden_size
     bits = 8 * pruning.element
     formula = f"{pruning.sequences} x {length} tokens x {width} x {bits} bits"
-    return Item("calibration", pruning.calibration_bytes, formula, "prune.py")
+    formula += ", twice" if pruning.streams == 2 else ""
+    size = pruning.streams * pruning.calibration_bytes
+    return Item("calibration", size, formula, "prune.py")
 
 
 def _bytes_a_token(pruning: Pruning) -> int:
@@ -166,7 +202,11 @@ def _bytes_a_token(pruning: Pruning) -> int:
 
 
 def _seconds(pruning: Pruning) -> Seconds:
-    """Two passes of the calibration text through every layer."""
+    """Two passes of the calibration text through every layer; three and fits at the most."""
     hardware, tokens = pruning.place.hardware, pruning.sequences * pruning.length
     work = 2 * tokens * 2 * pruning.counts.active
+    if pruning.fitted:
+        passes = pruning.streams * tokens * 2 * pruning.counts.active
+        fit = 2 * pruning.fitted**2 * (tokens + INVERSION * pruning.fitted)
+        work += passes + pruning.model.num_hidden_layers * fit
     return over(work, hardware.flops_float32, ARITHMETIC[hardware.kind])

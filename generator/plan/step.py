@@ -18,6 +18,7 @@ class Training:
     """What the plan sees of a stage that trains, and all that its decisions come from.
 
     batch_size counts the sequences of a step of the optimizer, each `length` tokens long.
+    `teacher` is what it distills from; `masked`: whether zeros are held.
     """
 
     model: Model
@@ -27,17 +28,13 @@ class Training:
     batch_size: int
     length: int
     tokens: int
-    recover: Recover | None
+    teacher: Model | None
+    masked: bool
 
     @property
     def element(self) -> int:
         """Bytes of a value that is computed with."""
         return 2 if self.precision == "bf16" else 4
-
-    @property
-    def distills(self) -> bool:
-        """Whether a dense model teaches."""
-        return self.recover is not None and self.recover.distill
 
     @property
     def teacher_element(self) -> int:
@@ -58,14 +55,15 @@ class Training:
 def training_of(spec: Spec, counts: Counts, recover: Recover | None) -> Training:
     """See a spec as what trains does: from scratch, given weights, or what pruning left."""
     return Training(
-        model=spec.model,
+        model=spec.pruned if recover else spec.model,
         counts=counts,
         place=training_place(spec),
         precision=spec.train.precision,
         batch_size=spec.train.batch_size,
         length=sequence_length(spec),
         tokens=recover.tokens if recover else spec.train.tokens,
-        recover=recover,
+        teacher=spec.model if recover and recover.distill else None,
+        masked=recover is not None and not spec.sparsity.shrinks,
     )
 
 

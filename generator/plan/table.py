@@ -13,10 +13,11 @@ from leangen.spec import Spec, vary
 
 # What each pattern leaves out of the section sparsity, as None, or needs there.
 PATTERNS: Mapping[str, Mapping[str, Any]] = {
-    "dense": {"ratio": None, "method": None, "exempt": None, "recover": None},
-    "2:4": {"ratio": None},
+    "dense": {"method": None, "exempt": None, "recover": None},
+    "2:4": {},
     "unstructured": {"ratio": 0.5},
 }
+SHARES = {"ratio": None, "heads": None, "layers": None}
 INTEGERS_ALONE = ("group_size", "arithmetic")  # of the section quantization
 
 
@@ -38,12 +39,11 @@ def table(spec: Spec) -> list[Row]:
     Patterns that an engine stores alike share a row; what a rule forbids has none.
     `peak_bytes` is at the context of the spec, `seconds` a token's there.
     """
-    counts = count(spec.model)
     return [
         row
         for weights in spec.engine.weights
         for kv_cache in spec.engine.kv_cache
-        for row in _rows(_variants(spec, weights, kv_cache), counts)
+        for row in _rows(_variants(spec, weights, kv_cache))
     ]
 
 
@@ -56,28 +56,35 @@ def _variants(spec: Spec, weights: int, kv_cache: int) -> dict[str, Spec]:
     if weights >= 16:
         bits |= {f"quantization.{name}": None for name in INTEGERS_ALONE}
     varied = {}
+    if spec.sparsity.shrinks:
+        varied["structured"] = vary(spec, bits)
     for pattern, beside in PATTERNS.items():
-        sparsity = {f"sparsity.{name}": value for name, value in beside.items()}
+        fields = SHARES | beside
+        sparsity = {f"sparsity.{name}": value for name, value in fields.items()}
         varied[pattern] = vary(spec, bits | sparsity | {"sparsity.pattern": pattern})
     return {pattern: variant for pattern, variant in varied.items() if variant}
 
 
-def _rows(variants: Mapping[str, Spec], counts: Counts) -> Iterator[Row]:
-    """Make a row of the patterns that are stored as if dense, and one of the others."""
-    for skips in (False, True):
-        alike = [p for p, variant in variants.items() if skips_zeros(variant) == skips]
-        if alike:
-            yield _row(variants[alike[0]], counts, tuple(alike))
+def _rows(variants: Mapping[str, Spec]) -> Iterator[Row]:
+    """Make a row of the patterns that are stored as if dense, and one of others each."""
+    stored: dict[tuple[bool, bool], list[str]] = {}
+    for pattern, variant in variants.items():
+        alike = (variant.sparsity.shrinks, skips_zeros(variant))
+        stored.setdefault(alike, []).append(pattern)
+    for _, patterns in sorted(stored.items()):
+        yield _row(variants[patterns[0]], tuple(patterns))
 
 
-def _row(spec: Spec, counts: Counts, patterns: tuple[str, ...]) -> Row:
-    stage = plan_serve(spec, counts)
+def _row(spec: Spec, patterns: tuple[str, ...]) -> Row:
+    left = replace(spec, model=spec.pruned)
+    counts = count(left.model)
+    stage = plan_serve(left, counts)
     return Row(
         patterns=patterns,
         weights=spec.quantization.weights,
         kv_cache=spec.quantization.kv_cache,
         peak_bytes=stage.peak_bytes,
-        context=_longest(spec, counts),
+        context=_longest(left, counts),
         seconds=stage.seconds,
     )
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from leangen.generator.plan.ledger import GIB, StagePlan
-from leangen.generator.plan.parameters import Counts
+from leangen.generator.plan.parameters import Counts, count
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import Step, Training, training_of
 from leangen.generator.plan.train_memory import ledger
 from leangen.spec import Spec
+from leangen.spec.spec import Model
 
 # Tokens at once: more is hardly faster. 131,072 gave 4 percent more than 32,768 on an H200
 # (torch 2.11), and took 3.6 times the memory (docs/decisions.md).
@@ -106,16 +107,17 @@ def _seconds(step: Step) -> Seconds:
     """
     training, hardware = step.training, step.training.place.hardware
     passes = 4 if step.checkpointing else 3
-    passes += 1 if training.distills else 0
     bf16 = training.precision == "bf16"
     rate = hardware.flops_bf16 if bf16 else hardware.flops_float32
-    work = passes * _forward(training) * training.tokens
-    return over(work, rate, ARITHMETIC[hardware.kind])
+    work = passes * _forward(training.model, training.length)
+    if training.teacher:
+        work += _forward(training.teacher, training.length)
+    return over(work * training.tokens, rate, ARITHMETIC[hardware.kind])
 
 
-def _forward(training: Training) -> int:
-    """Operations of a forward pass for each token."""
-    model, counts = training.model, training.counts
-    attention = 2 * training.length * model.num_attention_heads * model.head_dim
+def _forward(model: Model, length: int) -> int:
+    """Operations of a forward pass for each token of sequences of a length."""
+    counts = count(model)
+    attention = 2 * length * model.num_attention_heads * model.head_dim
     products = 2 * (counts.active + counts.embedding)
     return products + model.num_hidden_layers * attention

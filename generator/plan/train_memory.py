@@ -9,6 +9,7 @@ beside their predictions. Other cards and versions were not measured.
 from collections.abc import Mapping
 
 from leangen.generator.plan.ledger import MIB, Item, arrange, largest
+from leangen.generator.plan.parameters import count
 from leangen.generator.plan.step import (
     Step,
     Training,
@@ -53,13 +54,13 @@ def _state(training: Training) -> list[Item]:
         Item("optimizer", 8 * total, f"{total:,} x 2 moments x 32 bits", ADAMW),
         runtime(training.place.device, RUNTIME),
     ]
-    if training.recover:
+    if training.masked:
         mask = f"{matrices:,} x 1 byte: which weights are zero"
         items.append(Item("metadata", matrices, mask, "recover.py"))
-    if training.distills:
-        size = training.teacher_element
-        note = f"{total:,} x {8 * size} bits: the dense model"
-        items.append(Item("teacher", size * total, note, "recover.py"))
+    if training.teacher:
+        size, weights = training.teacher_element, count(training.teacher).total
+        note = f"{weights:,} x {8 * size} bits: the dense model"
+        items.append(Item("teacher", size * weights, note, "recover.py"))
     return items
 
 
@@ -80,7 +81,7 @@ def _after_forward(step: Step) -> list[Item]:
     vocabulary, head = training.model.vocab_size, counts.embedding
     size, formula = kept(step)
     copied = head if step.checkpointing else counts.matrices + head
-    rows = 2 if training.distills else 1
+    rows = 2 if training.teacher else 1
     logits = f"{rows} x {step.tokens:,} tokens x {vocabulary:,}"
     old = _accumulated(step)
     gradients = "accumulated, and the head's" if old else "the head's"
@@ -140,7 +141,7 @@ def _on_cpu(step: Step) -> list[Item]:
     training, total = step.training, step.training.counts.total
     vocabulary = training.model.vocab_size
     size, formula = kept_on_cpu(step)
-    rows = DISTILLED_LOGITS if training.distills else LOGITS
+    rows = DISTILLED_LOGITS if training.teacher else LOGITS
     logits = f"{rows:g} x {step.tokens:,} tokens x {vocabulary:,} x 32 bits"
     return [
         *_state(training),

@@ -1,5 +1,6 @@
 """Spec -> the text of every generated file: a pure function."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from leangen.generator import lock
@@ -9,6 +10,7 @@ from leangen.generator.artifacts import (
     chats,
     checkpoints_of,
     measured_texts,
+    pruned_of,
     reads_calibration,
     rounds_cache,
     splits_of,
@@ -47,11 +49,16 @@ def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
 def _folder(spec: Spec) -> dict[str, object]:
     """Give what all files of a folder see alike: which others there are."""
     given = spec.model.checkpoint
+    layer_types = spec.given and "layer_types" in spec.given.config
     return {
         "made_by": makers_of(spec),
         "checkpoints": checkpoints_of(spec),
         "dense": "the checkpoint" if given else "artifacts/dense/",
         "whole": whole_of(spec),
+        "pruned": pruned_of(spec),
+        "shrinks": spec.sparsity.shrinks,
+        "dense_sizes": spec.model,
+        "layer_types": layer_types and spec.sparsity.layers is not None,
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
@@ -67,10 +74,10 @@ def _folder(spec: Spec) -> dict[str, object]:
 
 def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     """Render scripts and modules, and what pip takes for each script."""
-    folder = _folder(spec)
-    codes = {}
+    folder, codes = _folder(spec), {}
+    shown = replace(spec, model=spec.pruned)  # what most of the folder is about
     for stage in stages_of(spec):
-        view = vars(_select(spec, stage.fields)) | {"folder": folder}
+        view = vars(_select(shown, stage.fields)) | {"folder": folder}
         if stage.name in planned.stages or stage.part_of:
             decided = planned.stages[stage.part_of or stage.name].constants
             view["plan"] = SimpleNamespace(**decided)

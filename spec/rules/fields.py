@@ -2,7 +2,7 @@
 
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
-from leangen.spec.rules import exempt, formats, origin, placement, widths
+from leangen.spec.rules import exempt, formats, origin, placement, structure, widths
 from leangen.spec.rules.rule import Problem, idle, rule
 
 BATCH = ("train.batch_size", "model.max_position_embeddings") + (
@@ -15,12 +15,12 @@ FILES = {"text": ".txt", "jsonl": ".jsonl"}  # sources that name files, as these
 
 @rule("sparsity.pattern", "sparsity.ratio")
 def unstructured_has_a_ratio(pattern: str, ratio: float | None) -> Problem | None:
-    """Only `unstructured` leaves the share open."""
+    """`unstructured` leaves the share open, and `structured`, with others besides."""
     if pattern == "unstructured" and ratio is None:
         remedy = "add the share of weights to remove, such as ratio: 0.5"
         return _needs("sparsity.ratio", "pattern: unstructured", remedy)
-    if pattern != "unstructured" and ratio is not None:
-        remedy = "delete it, or write pattern: unstructured"
+    if pattern not in ("unstructured", "structured") and ratio is not None:
+        remedy = "delete it, or write pattern: unstructured or structured"
         return idle("sparsity.ratio", f"pattern: {pattern}", remedy)
     return None
 
@@ -198,6 +198,7 @@ RULES = (
     *placement.RULES,
     *formats.RULES,
     *exempt.RULES,
+    *structure.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

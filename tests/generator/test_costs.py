@@ -27,6 +27,7 @@ SPARSE = {"pattern": "2:4", "recover": {"tokens": 10**9, "distill": True}}
 CPU = {"hardware": "x86-avx512", "context": 2048}
 METHODS = field_at(("sparsity", "method"))["enum"]
 RATIO = {"pattern": "unstructured", "ratio": 0.5}
+STRUCTURED = {"pattern": "structured", "ratio": 0.25, "heads": 0.5, "layers": 0.25}
 CHANGES: list[dict[str, Any]] = [
     {},
     {"sparsity": SPARSE, "train": {"tokens": 10**9, "precision": "bf16"}},
@@ -34,6 +35,11 @@ CHANGES: list[dict[str, Any]] = [
     *({"sparsity": SPARSE | {"method": method}} for method in METHODS),
     *({"sparsity": RATIO | {"method": method}} for method in METHODS),
     {"model": {"preset": "llama-3.2-1b"}, "train": {}, "sparsity": SPARSE},
+    {
+        "model": {"preset": "llama-3.2-1b"},
+        "train": {},
+        "sparsity": STRUCTURED | {"recover": {"tokens": 10**9, "distill": True}},
+    },
     {"quantization": {"weights": 16}, "target": CPU},
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},
     {"serve": {"engine": "torch"}, "quantization": {"weights": 8}, "sparsity": SPARSE},
