@@ -59,7 +59,7 @@ def _variants(spec: Spec, weights: int, kv_cache: int) -> dict[str, Spec]:
     if spec.sparsity.shrinks:
         varied["structured"] = vary(spec, bits)
     for pattern, beside in PATTERNS.items():
-        fields = SHARES | beside
+        fields = {**SHARES, **beside}
         sparsity = {f"sparsity.{name}": value for name, value in fields.items()}
         varied[pattern] = vary(spec, bits | sparsity | {"sparsity.pattern": pattern})
     return {pattern: variant for pattern, variant in varied.items() if variant}

@@ -134,7 +134,10 @@ def fit(inputs: torch.Tensor, kept: list[int], wanted: torch.Tensor) -> torch.Te
     """Least squares with weights drawn to their own by what prune.py adds: (out, in')."""
     gram = inputs.T @ inputs
     gram += 0.1 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    return torch.linalg.solve(gram[kept][:, kept], (wanted @ gram)[:, kept].T).T
+    rows: torch.Tensor = torch.linalg.solve(
+        gram[kept][:, kept], (wanted @ gram)[:, kept].T
+    )
+    return rows.T
 
 
 def test_what_is_left_is_the_least_squares_fit(
@@ -152,7 +155,7 @@ def test_what_is_left_is_the_least_squares_fit(
     theirs = read_back(ours.artifacts.ARTIFACTS / "pruned")
     tokens = ours.prune.calibration_sequences()
     inputs = inputs_of(dense, "model.layers.0.mlp.down_proj", tokens)
-    before, after = (m.get_submodule("model.layers.0.mlp") for m in (dense, theirs))
+    before, after = dense.model.layers[0].mlp, theirs.model.layers[0].mlp
     gates = before.gate_proj.weight
     kept = [int((gates == row).all(1).nonzero()) for row in after.gate_proj.weight]
     assert len({*kept}) == 32
