@@ -15,12 +15,11 @@ HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "typer"}
 ROOMS: Mapping[str, Mapping[str, set[str]]] = {
     "generator": {
         "lock": set(),
-        "artifacts": set(),
-        "stages": {"artifacts"},
+        "stages": set(),
         "folder": set(),
         "disk": {"lock", "folder"},
-        "plan": {"artifacts", "stages"},
-        "render": {"artifacts", "lock", "stages", "plan"},
+        "plan": {"stages"},
+        "render": {"lock", "stages", "plan"},
         "project": {"disk", "folder", "plan"},
         "report": {"disk", "paths", "plan", "project", "render"},
         "run": {"disk", "folder", "paths", "project", "render", "stages"},
@@ -45,7 +44,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "__init__": {"errors", "catalogue", "spec", "load"},
     },
 }
-FLOORS = {"generator": 6, "spec": 8}  # the longest chain of rooms
+FLOORS = {"generator": 5, "spec": 8}  # the longest chain of rooms
 
 
 def imports(layer: str) -> list[tuple[Path, str]]:

@@ -1,12 +1,14 @@
 """Evaluation on the CPU: a checkpoint in float32, and a chunk of its logits."""
 
-from leangen.generator.artifacts import measures_in_torch
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.evaluate_torch import plan_in_torch, texts_and_windows
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.serve import activations, tokenizer_bytes
 from leangen.generator.plan.storage import Cache, float32, kv_cache
+from leangen.generator.stages.traits import (
+    measures_in_torch,
+)
 from leangen.spec import Spec, engines
 
 RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session

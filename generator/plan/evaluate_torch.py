@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leangen.generator.artifacts import measured_texts
 from leangen.generator.plan.budget import Place, training_place
 from leangen.generator.plan.export import STORAGE
 from leangen.generator.plan.ledger import GIB, Item, StagePlan, largest
@@ -13,6 +12,9 @@ from leangen.generator.plan.prune import USEFUL_TOKENS
 from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
+from leangen.generator.stages.artifacts import (
+    measured_texts,
+)
 from leangen.spec import Spec, engines
 from leangen.spec.spec import Model
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from leangen.generator.artifacts import rounds_cache
 from leangen.generator.plan.exempt import exempt_share, in_words
 from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
 from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
+from leangen.generator.stages.traits import (
+    rounds_cache,
+)
 from leangen.spec import Spec
 
 

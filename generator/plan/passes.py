@@ -1,12 +1,12 @@
-"""Passes of calibration text through a model: what they are counted from."""
+"""Passes of calibration text through a model, and how much of it is at work at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from leangen.generator.plan.budget import Place, training_place
-from leangen.generator.plan.ledger import MIB
+from leangen.generator.plan.budget import Place
+from leangen.generator.plan.ledger import MIB, Item, StagePlan
 from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.step import sequence_length
-from leangen.spec import Spec
+from leangen.generator.plan.rates import Seconds
 from leangen.spec.spec import Model
 
 # Python and torch; CUDA's context and workspaces. Fitted: torch 2.11 on one H200, and
@@ -31,18 +31,50 @@ class Passes:
         return 2 if self.precision == "bf16" and self.place.device == "cuda" else 4
 
     @property
-    def calibration_bytes(self) -> int:
-        """Bytes of the hidden states of the text."""
-        return self.sequences * self.length * self.model.hidden_size * self.element
+    def tokens(self) -> int:
+        """Tokens of the text."""
+        return self.sequences * self.length
+
+    def calibration(self, copies: int) -> Item:
+        """Account for the hidden states of the text, of so many models at once."""
+        width, bits = self.model.hidden_size, 8 * self.element
+        formula = f"{self.sequences} x {self.length} tokens x {width} x {bits} bits"
+        formula = f"{copies} x {formula}" if copies > 1 else formula
+        size = copies * self.tokens * width * self.element
+        return Item("calibration", size, formula, "prune.py")
 
 
-def passes_of(spec: Spec, counts: Counts, sequences: int) -> Passes:
-    """Take what passes of so many sequences are counted from."""
-    return Passes(
-        model=spec.model,
-        counts=counts,
-        place=training_place(spec),
-        length=sequence_length(spec),
-        sequences=sequences,
-        precision=spec.train.precision,
+# What is held with so many sequences at once, and with the text's hidden states near, in
+# the device's memory, or in its host's; and the moment when it is.
+Ledger = Callable[[int, bool], tuple[str, tuple[Item, ...]]]
+
+
+def plan_passes(
+    stage: str, passes: Passes, useful: int, ledger: Ledger, seconds: Seconds
+) -> StagePlan:
+    """Plan a stage: as many sequences at once as help, up to `useful` tokens, and fit."""
+
+    def fits(sequences: int, near: bool) -> bool:
+        budget = passes.place.budget_bytes
+        size = sum(item.bytes for item in ledger(sequences, near)[1])
+        return budget is None or size <= budget
+
+    near, most = fits(1, True), max(1, useful // passes.length)
+    sizes = (n for n in (64, 32, 16, 8, 4, 2) if n <= most and fits(n, near))
+    sequences = next(sizes, 1)
+    moment, items = ledger(sequences, near)
+    where = "" if near else ", hidden states on the host"
+    return StagePlan(
+        stage=stage,
+        place=passes.place,
+        ledger=items,
+        moment=moment,
+        seconds=seconds,
+        decisions=(f"one layer at a time, {sequences} sequences at once{where}",),
+        constants={
+            "device": passes.place.device,
+            "micro_batch": sequences,
+            "bf16": passes.element == 2,
+            "hidden_device": passes.place.device if near else "cpu",
+        },
     )

@@ -1,15 +1,19 @@
 """Pruning: one layer at a time, with its calibration text, or matrix by matrix."""
 
 from dataclasses import dataclass
+from functools import partial
 
-from leangen.generator.plan.budget import Place, training_place
+from leangen.generator.plan.budget import training_place
 from leangen.generator.plan.fitting import plan_fitting
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import PUBLISHED, Counts
-from leangen.generator.plan.passes import RUNTIME, passes_of
+from leangen.generator.plan.passes import RUNTIME, Passes, plan_passes
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.plan.train_memory import FITTED, runtime
+from leangen.generator.stages.traits import (
+    calibrates,
+)
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
@@ -23,28 +27,11 @@ MAGNITUDE_RUNTIME = {**RUNTIME, "cuda": 620 * MIB}  # no products, no workspaces
 
 
 @dataclass(frozen=True)
-class Pruning:
+class Pruning(Passes):
     """What the plan sees of pruning, and all that its decisions come from."""
 
-    model: Model
-    counts: Counts
-    place: Place
-    method: str
     in_groups: bool  # N of M neighbours stay, not a share of all weights
     left: Model  # what structured pruning leaves; without it, the model
-    length: int
-    sequences: int  # of calibration text
-    precision: str
-
-    @property
-    def element(self) -> int:
-        """Bytes of a value that a layer computes with."""
-        return 2 if self.precision == "bf16" and self.place.device == "cuda" else 4
-
-    @property
-    def calibration_bytes(self) -> int:
-        """Bytes of the hidden states of the calibration text."""
-        return self.sequences * self.length * self.model.hidden_size * self.element
 
     @property
     def fitted(self) -> int:
@@ -67,38 +54,23 @@ class Pruning:
 
 def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the pruning."""
-    if spec.sparsity.method == "sparsegpt":
-        sequences = spec.sparsity.calibration_sequences
-        return plan_fitting("prune", passes_of(spec, counts, sequences))
     pruning = Pruning(
         model=spec.model,
         counts=counts,
         place=training_place(spec),
-        method=spec.sparsity.method,
-        in_groups=spec.sparsity.ratio is None,
-        left=spec.pruned,
         length=sequence_length(spec),
         sequences=spec.sparsity.calibration_sequences,
         precision=spec.train.precision,
+        in_groups=spec.sparsity.ratio is None,
+        left=spec.pruned,
     )
-    if pruning.method == "magnitude" and not spec.sparsity.shrinks:
+    if spec.sparsity.method == "sparsegpt":
+        return plan_fitting("prune", pruning)
+    if not calibrates(spec):
         return _magnitude(pruning)
-    near = fits(pruning, 1, near=True)
-    sequences = micro_batch(pruning, near)
-    where = "" if near else ", hidden states on the host"
-    return StagePlan(
-        stage="prune",
-        place=pruning.place,
-        ledger=ledger(pruning, sequences, near),
-        seconds=_seconds(pruning),
-        decisions=(f"one layer at a time, {sequences} sequences at once{where}",),
-        constants={
-            "device": pruning.place.device,
-            "micro_batch": sequences,
-            "bf16": pruning.element == 2,
-            "hidden_device": pruning.place.device if near else "cpu",
-        },
-    )
+    useful = USEFUL_TOKENS[pruning.place.device]
+    held = partial(_ledger, pruning)
+    return plan_passes("prune", pruning, useful, held, _seconds(pruning))
 
 
 def _magnitude(pruning: Pruning) -> StagePlan:
@@ -116,35 +88,18 @@ def _magnitude(pruning: Pruning) -> StagePlan:
     return StagePlan("prune", pruning.place, arrange(items), constants=constants)
 
 
-def fits(pruning: Pruning, sequences: int, near: bool) -> bool:
-    """Tell whether so many sequences at once fit the budget.
-
-    `near`: with the hidden states of all in the device's memory, not in its host's.
-    """
-    budget = pruning.place.budget_bytes
-    size = sum(item.bytes for item in ledger(pruning, sequences, near))
-    return budget is None or size <= budget
-
-
-def micro_batch(pruning: Pruning, near: bool) -> int:
-    """Choose the most calibration sequences at once that help and fit."""
-    most = max(1, USEFUL_TOKENS[pruning.place.device] // pruning.length)
-    for n in (64, 32, 16, 8, 4, 2):
-        if n <= most and fits(pruning, n, near):
-            return n
-    return 1
-
-
-def ledger(pruning: Pruning, sequences: int, near: bool) -> tuple[Item, ...]:
+def _ledger(
+    pruning: Pruning, sequences: int, near: bool
+) -> tuple[str, tuple[Item, ...]]:
     """List what prune.py holds: a layer, the text's hidden states, and what is at work."""
     device, layer = pruning.place.device, pruning.counts.layer
     bits = 8 * pruning.element if device == "cuda" else 96
     items = [runtime(device, RUNTIME)]
-    items += [_calibration(pruning)] if near else []
+    items += [pruning.calibration(pruning.streams)] if near else []
     items += [_gram(pruning)] if pruning.fitted else []
     note = f"{layer:,} x {bits} bits" + (", as stored, dense, pruned" * (bits == 96))
     weights = Item("weights", layer * bits // 8, note, PUBLISHED)
-    return arrange([*items, weights, _work(pruning, sequences)])
+    return "", arrange([*items, weights, _work(pruning, sequences)])
 
 
 def _work(pruning: Pruning, sequences: int) -> Item:
@@ -171,16 +126,6 @@ def _gram(pruning: Pruning) -> Item:
     return Item("hessians", 4 * width**2, formula, "prune.py")
 
 
-def _calibration(pruning: Pruning) -> Item:
-    """Account for the hidden states of the calibration text."""
-    length, width = pruning.length, pruning.model.hidden_size
-    bits = 8 * pruning.element
-    formula = f"{pruning.sequences} x {length} tokens x {width} x {bits} bits"
-    formula += ", twice" if pruning.streams == 2 else ""
-    size = pruning.streams * pruning.calibration_bytes
-    return Item("calibration", size, formula, "prune.py")
-
-
 def _bytes_a_token(pruning: Pruning) -> int:
     """Bytes that a layer's forward pass in float32 holds for a token at its worst moment.
 
@@ -203,7 +148,7 @@ def _bytes_a_token(pruning: Pruning) -> int:
 
 def _seconds(pruning: Pruning) -> Seconds:
     """Two passes of the calibration text through every layer; three and fits at the most."""
-    hardware, tokens = pruning.place.hardware, pruning.sequences * pruning.length
+    hardware, tokens = pruning.place.hardware, pruning.tokens
     work = 2 * tokens * 2 * pruning.counts.active
     if pruning.fitted:
         passes = pruning.streams * tokens * 2 * pruning.counts.active

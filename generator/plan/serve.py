@@ -1,12 +1,14 @@
 """Serving: the engine, its weights, and every sequence's context full."""
 
-from leangen.generator.artifacts import rounds_cache
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.exempt import exempt_share
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, largest
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
+from leangen.generator.stages.traits import (
+    rounds_cache,
+)
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 

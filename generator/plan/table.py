@@ -12,12 +12,12 @@ from leangen.generator.plan.suggest import first
 from leangen.spec import Spec, vary
 
 # What each pattern leaves out of the section sparsity, as None, or needs there.
-PATTERNS: Mapping[str, Mapping[str, Any]] = {
+PATTERNS: Mapping[str, dict[str, Any]] = {
     "dense": {"method": None, "exempt": None, "recover": None},
     "2:4": {},
     "unstructured": {"ratio": 0.5},
 }
-SHARES = {"ratio": None, "heads": None, "layers": None}
+SHARES: dict[str, Any] = {"ratio": None, "heads": None, "layers": None}
 INTEGERS_ALONE = ("group_size", "arithmetic")  # of the section quantization
 
 

@@ -4,18 +4,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from leangen.generator import lock
-from leangen.generator.artifacts import (
-    calibrated,
-    calibration_of,
-    chats,
-    checkpoints_of,
-    measured_texts,
-    pruned_of,
-    reads_calibration,
-    rounds_cache,
-    splits_of,
-    whole_of,
-)
 from leangen.generator.plan import Plan
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.render import plan_json
@@ -29,6 +17,21 @@ from leangen.generator.render.requirements import (
 )
 from leangen.generator.render.script import below_docstring, render
 from leangen.generator.stages import makers_of, stages_of
+from leangen.generator.stages.artifacts import (
+    calibrated,
+    calibration_of,
+    checkpoints_of,
+    measured_of,
+    measured_texts,
+    pruned_of,
+    splits_of,
+    whole_of,
+)
+from leangen.generator.stages.traits import (
+    chats,
+    reads_calibration,
+    rounds_cache,
+)
 from leangen.spec import Spec
 
 GITATTRIBUTES = f"* text eol=lf\n{lock.NAME} linguist-generated=true\n"
@@ -53,6 +56,7 @@ def _folder(spec: Spec) -> dict[str, object]:
     return {
         "made_by": makers_of(spec),
         "checkpoints": checkpoints_of(spec),
+        "models": measured_of(spec),
         "dense": "the checkpoint" if given else "artifacts/dense/",
         "whole": whole_of(spec),
         "pruned": pruned_of(spec),
@@ -62,7 +66,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "checkpoint": f"../../{given}" if given and given[0] != "/" else given,
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
-        "calibrates": reads_calibration(spec),
+        "reads_calibration": reads_calibration(spec),
         "calibrated": calibrated(spec),
         "rounds_cache": rounds_cache(spec),
         "calibration": calibration_of(spec),

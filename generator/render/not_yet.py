@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
-from leangen.generator.artifacts import measures_in_torch, rounds_cache
 from leangen.generator.plan.storage import cache_rows
+from leangen.generator.stages.traits import (
+    measures_in_torch,
+    rounds_cache,
+)
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 

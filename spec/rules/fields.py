@@ -2,7 +2,15 @@
 
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
-from leangen.spec.rules import exempt, formats, origin, placement, structure, widths
+from leangen.spec.rules import (
+    exempt,
+    formats,
+    origin,
+    placement,
+    remains,
+    structure,
+    widths,
+)
 from leangen.spec.rules.rule import Problem, idle, rule
 
 BATCH = ("train.batch_size", "model.max_position_embeddings") + (
@@ -199,6 +207,7 @@ RULES = (
     *formats.RULES,
     *exempt.RULES,
     *structure.RULES,
+    *remains.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

@@ -2,63 +2,21 @@
 
 from itertools import compress
 
+from leangen.generator.stages.traits import (
+    calibrates,
+    is_new,
+    is_sparse,
+    reads_calibration,
+    rounds_cache,
+    trains,
+    tunes,
+)
 from leangen.spec import Spec
-
-
-def is_new(spec: Spec) -> bool:
-    """Whether weights are trained from scratch."""
-    return not spec.model.pretrained
-
-
-def tunes(spec: Spec) -> bool:
-    """Whether given weights are trained further."""
-    return spec.model.tuned
-
-
-def is_sparse(spec: Spec) -> bool:
-    """Whether weights become zero, or go."""
-    return spec.sparsity.pattern != "dense"
 
 
 def pruned_of(spec: Spec) -> str:
     """Name the checkpoint that pruning writes: with zeros, or a smaller one."""
     return "pruned" if spec.sparsity.shrinks else "sparse"
-
-
-def trains(spec: Spec) -> bool:
-    """Whether anything is trained."""
-    return is_new(spec) or tunes(spec) or spec.sparsity.recover is not None
-
-
-def measures_in_torch(spec: Spec) -> bool:
-    """Whether checkpoints are measured where they are trained: on a GPU."""
-    return spec.train.hardware.kind == "cuda"
-
-
-def chats(spec: Spec) -> bool:
-    """Whether the model came with a template for conversations."""
-    return spec.given is not None and spec.given.chat_template is not None
-
-
-def calibrates(spec: Spec) -> bool:
-    """Whether pruning looks at activations; magnitudes are the weights' own."""
-    by_size = spec.sparsity.method == "magnitude" and not spec.sparsity.shrinks
-    return is_sparse(spec) and not by_size
-
-
-def fits(spec: Spec) -> bool:
-    """Whether matrices are fitted to what a reference makes of calibration text."""
-    return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
-
-
-def rounds_cache(spec: Spec) -> bool:
-    """Whether the server that is written holds keys and values as integers."""
-    return spec.engine.id == "onnxruntime-cpu" and spec.quantization.kv_cache < 16
-
-
-def reads_calibration(spec: Spec) -> bool:
-    """Whether anything is measured on the calibration text."""
-    return calibrates(spec) or rounds_cache(spec)
 
 
 def calibrated(spec: Spec) -> str:
@@ -130,6 +88,12 @@ def read_by_packing(spec: Spec) -> tuple[str, ...]:
     """A given checkpoint has its tokenizer in its folder; a new one gets it there."""
     tokenizer = vocabulary(spec) if is_new(spec) else ()
     return *checkpoints_of(spec)[-1:], *tokenizer
+
+
+def measured_of(spec: Spec) -> tuple[str, ...]:
+    """Name the models that are measured: a rounded cache beside one of floats."""
+    beside = ("float_cache",) if rounds_cache(spec) else ()
+    return *checkpoints_of(spec), *beside, "exported"
 
 
 def exported(spec: Spec) -> tuple[str, ...]:

@@ -3,29 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leangen.generator.artifacts import (
-    calibrates,
+from leangen.generator.stages.artifacts import (
     calibration_of,
-    chats,
     checkpoints_of,
     exported,
-    fits,
-    is_new,
-    is_sparse,
-    measures_in_torch,
     pruned_of,
     read_by_evaluation,
     read_by_packing,
     read_by_pruning,
     read_by_recovery,
     read_by_training,
-    rounds_cache,
     splits_of,
     tokens,
-    trains,
-    tunes,
     vocabulary,
     whole_of,
+)
+from leangen.generator.stages.traits import (
+    calibrates,
+    chats,
+    computes,
+    fits,
+    is_here,
+    is_new,
+    is_sparse,
+    lays_out,
+    measures_in_torch,
+    recovers,
+    rounds_cache,
+    trains,
+    tunes,
 )
 from leangen.spec import Spec
 
@@ -88,33 +94,13 @@ TRAINING = (
 )
 
 
-def _recovers(spec: Spec) -> bool:
-    return spec.sparsity.recover is not None
-
-
-def _computes(spec: Spec) -> bool:
-    """Whether any stage needs torch."""
-    measures = _is_here(spec) and measures_in_torch(spec)
-    return trains(spec) or is_sparse(spec) or measures
-
-
-def _is_here(spec: Spec) -> bool:
-    """Whether there are weights to work on: a published model by its name has none."""
-    return is_new(spec) or spec.model.checkpoint is not None
-
-
-def _lays_out(spec: Spec) -> bool:
-    """Whether any stage writes a checkpoint."""
-    return _computes(spec) or "compressed-tensors" in spec.export.formats
-
-
 STAGES = (
     Stage("artifacts", runs=False),
     Stage("architecture", fields=("model", "tokenizer", "target.context"), runs=False),
     Stage(
         "checkpoint",
         fields=("model",),
-        present=_is_here,
+        present=is_here,
         runs=False,
         part_of="export",
     ),
@@ -123,12 +109,12 @@ STAGES = (
         fields=("tokenizer", "data", "model"),
         costs=("tokenizer.kind", "tokenizer.vocab_size", "data.source", *TARGET),
         writes=lambda spec: (*vocabulary(spec), *tokens(*splits_of(spec))),
-        present=_is_here,
+        present=is_here,
     ),
-    Stage("layout", fields=("model",), present=_lays_out, runs=False),
+    Stage("layout", fields=("model",), present=lays_out, runs=False),
     Stage("progress", present=calibrates, runs=False),
-    Stage("model", fields=("model",), present=_computes, runs=False),
-    Stage("tensors", fields=("train.hardware",), present=_computes, runs=False),
+    Stage("model", fields=("model",), present=computes, runs=False),
+    Stage("tensors", fields=("train.hardware",), present=computes, runs=False),
     Stage("fitting", fields=("model",), present=fits, runs=False, part_of="prune"),
     Stage("training", fields=TRAINING, present=trains, runs=False),
     Stage(
@@ -158,7 +144,7 @@ STAGES = (
         costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill"),
         reads=read_by_recovery,
         writes=lambda spec: ("recovered",),
-        present=_recovers,
+        present=recovers,
     ),
     Stage(
         "graph",
@@ -212,20 +198,20 @@ STAGES = (
         + ("quantization.kv_cache", *TARGET, "target.context", *ENGINE),
         reads=lambda spec: ("onnx", *tokens(calibration_of(spec))),
         writes=lambda spec: ("cache_scales.npz",),
-        present=lambda spec: _is_here(spec) and rounds_cache(spec),
+        present=lambda spec: is_here(spec) and rounds_cache(spec),
     ),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
-    Stage("running", present=_is_here, runs=False, part_of="evaluate"),
-    Stage("quality", present=_is_here, runs=False),
+    Stage("running", present=is_here, runs=False, part_of="evaluate"),
+    Stage("quality", present=is_here, runs=False),
     Stage(
         "instrument",
         fields=("model",),
-        present=_is_here,
+        present=is_here,
         runs=False,
         part_of="evaluate",
         variant=lambda spec: "torch" if measures_in_torch(spec) else "onnx",
     ),
-    Stage("report", fields=("gates", "target.context"), present=_is_here, runs=False),
+    Stage("report", fields=("gates", "target.context"), present=is_here, runs=False),
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
@@ -234,7 +220,7 @@ STAGES = (
         + ("quantization.weights", "quantization.group_size"),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
-        present=_is_here,
+        present=is_here,
     ),
     Stage("generation", runs=False, part_of="serve"),
     Stage("chat_template", present=chats, runs=False),

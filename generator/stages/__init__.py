@@ -1,0 +1,5 @@
+"""Which stages a spec has, and what each of them reads and writes."""
+
+from leangen.generator.stages.table import STAGES, Stage, makers_of, stages_of
+
+__all__ = ["STAGES", "Stage", "makers_of", "stages_of"]

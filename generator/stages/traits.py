@@ -1,0 +1,74 @@
+"""What a spec asks of its folder, yes or no: which stages and files follow from that."""
+
+from leangen.spec import Spec
+
+
+def is_new(spec: Spec) -> bool:
+    """Whether weights are trained from scratch."""
+    return not spec.model.pretrained
+
+
+def tunes(spec: Spec) -> bool:
+    """Whether given weights are trained further."""
+    return spec.model.tuned
+
+
+def is_sparse(spec: Spec) -> bool:
+    """Whether weights become zero, or go."""
+    return spec.sparsity.pattern != "dense"
+
+
+def trains(spec: Spec) -> bool:
+    """Whether anything is trained."""
+    return is_new(spec) or tunes(spec) or spec.sparsity.recover is not None
+
+
+def measures_in_torch(spec: Spec) -> bool:
+    """Whether checkpoints are measured where they are trained: on a GPU."""
+    return spec.train.hardware.kind == "cuda"
+
+
+def chats(spec: Spec) -> bool:
+    """Whether the model came with a template for conversations."""
+    return spec.given is not None and spec.given.chat_template is not None
+
+
+def calibrates(spec: Spec) -> bool:
+    """Whether pruning looks at activations; magnitudes are the weights' own."""
+    by_size = spec.sparsity.method == "magnitude" and not spec.sparsity.shrinks
+    return is_sparse(spec) and not by_size
+
+
+def fits(spec: Spec) -> bool:
+    """Whether matrices are fitted to what a reference makes of calibration text."""
+    return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
+
+
+def rounds_cache(spec: Spec) -> bool:
+    """Whether the server that is written holds keys and values as integers."""
+    return spec.engine.id == "onnxruntime-cpu" and spec.quantization.kv_cache < 16
+
+
+def reads_calibration(spec: Spec) -> bool:
+    """Whether anything is measured on the calibration text."""
+    return calibrates(spec) or rounds_cache(spec)
+
+
+def recovers(spec: Spec) -> bool:
+    return spec.sparsity.recover is not None
+
+
+def is_here(spec: Spec) -> bool:
+    """Whether there are weights to work on: a published model by its name has none."""
+    return is_new(spec) or spec.model.checkpoint is not None
+
+
+def computes(spec: Spec) -> bool:
+    """Whether any stage needs torch."""
+    measures = is_here(spec) and measures_in_torch(spec)
+    return trains(spec) or is_sparse(spec) or measures
+
+
+def lays_out(spec: Spec) -> bool:
+    """Whether any stage writes a checkpoint."""
+    return computes(spec) or "compressed-tensors" in spec.export.formats
