@@ -53,8 +53,9 @@ from running import go_on, speeds
 from vocabulary import Vocabulary
 
 NAME = "bpe-8bit"
-CHECKPOINTS = [
+MODELS = [
     "dense",
+    "exported",
 ]
 TEXTS = [
     "val",
@@ -156,8 +157,7 @@ def main() -> None:
     continued = {"exported": more}
     measured = texts
     models = {}
-    names = [*CHECKPOINTS, "exported"]
-    for name in names:
+    for name in MODELS:
         model = Model(name, measured)
         figures = served if name == "exported" else model.figures()
         if name == "dense":

@@ -54,10 +54,11 @@ from running import go_on, speeds
 from vocabulary import Vocabulary
 
 NAME = "demo"
-CHECKPOINTS = [
+MODELS = [
     "dense",
     "sparse",
     "recovered",
+    "exported",
 ]
 TEXTS = [
     "val",
@@ -168,8 +169,7 @@ def main() -> None:
     continued = {"exported": more}
     measured = texts
     models = {}
-    names = [*CHECKPOINTS, "exported"]
-    for name in names:
+    for name in MODELS:
         model = Model(name, measured)
         figures = served if name == "exported" else model.figures()
         if name == "dense":

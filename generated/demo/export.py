@@ -127,9 +127,8 @@ def main() -> None:
         out.mkdir()
         graph = Graph(open_checkpoint("recovered"), out / "model.onnx.data")
         given = Graph(None, out / "float32.onnx")  # a session wants a file to be named
-        model = decoder(graph, embed_stored, linear_stored)
+        onnx.save(decoder(graph, embed_stored, linear_stored), out / "model.onnx")
         onnx.save(decoder(given, embed_given, linear_given), given.data)
-        onnx.save(model, out / "model.onnx")
     size = sum(file.stat().st_size for file in (ARTIFACTS / "onnx").iterdir())
     print(f"wrote artifacts/onnx: {size:,} bytes")
     finish(peak_bytes())

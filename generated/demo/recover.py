@@ -1,6 +1,7 @@
-"""Train the pruned model further, with every pruned weight held at exactly zero.
+"""Train the pruned model further, so that it recovers.
 
 Pruning takes weights away that the others relied on; a short training lets those adapt.
+Every pruned weight is held at exactly zero.
 
     python recover.py
 

@@ -56,10 +56,11 @@ from tensors import peak_device_bytes, require_gpu
 from vocabulary import Vocabulary
 
 NAME = "h200"
-CHECKPOINTS = [
+MODELS = [
     "dense",
     "sparse",
     "recovered",
+    "exported",
 ]
 TEXTS = [
     "val",
@@ -176,8 +177,7 @@ def main() -> None:
     continued = {"exported": more}
     measured = texts | {"windows": sequences("test", WINDOW)}
     models = {}
-    names = [*CHECKPOINTS, "exported"]
-    for name in names:
+    for name in MODELS:
         model = Model(name, measured)
         figures = served if name == "exported" else model.figures()
         if name == "dense":

@@ -54,9 +54,10 @@ from running import go_on, speeds
 from vocabulary import Vocabulary
 
 NAME = "smollm2"
-CHECKPOINTS = [
+MODELS = [
     "dense",
     "sparse",
+    "exported",
 ]
 TEXTS = [
     "test",
@@ -163,8 +164,7 @@ def main() -> None:
     continued = {"exported": more}
     measured = texts | {"windows": sequences("test", WINDOW)}
     models = {}
-    names = [*CHECKPOINTS, "exported"]
-    for name in names:
+    for name in MODELS:
         model = Model(name, measured)
         figures = served if name == "exported" else model.figures()
         if name == "dense":
