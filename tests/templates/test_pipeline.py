@@ -610,11 +610,11 @@ def test_magnitude_keeps_the_largest_of_each_group(
         assert (expected == weight.reshape(-1, 8)).all(), name
 
 
-def first_query(pipeline: Path) -> tuple[torch.nn.Linear, torch.Tensor]:
+def first_query(pipeline: Path, sequences: int) -> tuple[torch.nn.Linear, torch.Tensor]:
     """Take the first layer's q_proj, and what transformers sees it read: (tokens, in)."""
     model = transformers_model(pipeline / "artifacts" / "dense")
     tokens = np.load(pipeline / "artifacts/data/train.npy")
-    starts = np.linspace(0, len(tokens) - CONTEXT - 1, 128, dtype=int)
+    starts = np.linspace(0, len(tokens) - CONTEXT - 1, sequences, dtype=int)
     rows = np.stack([tokens[s : s + CONTEXT] for s in starts])
     matrix = model.model.layers[0].self_attn.q_proj
     seen = []
@@ -627,7 +627,7 @@ def test_wanda_scores_by_the_inputs_that_transformers_sees(
     pipeline: Path, prune_with: Callable[[str], Weights]
 ) -> None:
     pruned = prune_with("{pattern: unstructured, ratio: 0.5, method: wanda}")
-    matrix, inputs = first_query(pipeline)
+    matrix, inputs = first_query(pipeline, 128)
     norms = inputs.norm(dim=0)
     score = (matrix.weight.detach().abs() * norms).numpy()
     zero = pruned["model.layers.0.self_attn.q_proj.weight"] == 0
@@ -640,9 +640,10 @@ def test_wanda_scores_by_the_inputs_that_transformers_sees(
 def test_sparsegpt_is_the_optimal_brain_surgeon_in_the_order_of_columns(
     pipeline: Path, prune_with: Callable[[str], Weights]
 ) -> None:
-    pruned = prune_with("{pattern: 2:4, method: sparsegpt}")
+    section = "{pattern: 2:4, method: sparsegpt, calibration_sequences: 16}"
+    pruned = prune_with(section)
     name = "model.layers.0.self_attn.q_proj.weight"
-    matrix, inputs = first_query(pipeline)
+    matrix, inputs = first_query(pipeline, 16)
     dense, found, x = (
         matrix.weight.detach().numpy(),
         pruned[name],

@@ -127,13 +127,18 @@ def inputs_of(model: PreTrainedModel, name: str, tokens: torch.Tensor) -> torch.
     with torch.no_grad():
         model(tokens)
     hook.remove()
-    return seen[0].flatten(0, 1).double()
+    found: torch.Tensor = seen[0].flatten(0, 1).double()
+    return found
+
+
+def mlp_of(model: PreTrainedModel) -> Any:
+    return model.get_submodule("model.layers.0.mlp")
 
 
 def fit(inputs: torch.Tensor, kept: list[int], wanted: torch.Tensor) -> torch.Tensor:
     """Least squares with weights drawn to their own by what prune.py adds: (out, in')."""
     gram = inputs.T @ inputs
-    gram += 0.1 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    gram += 0.03 * torch.diag(gram.diagonal())
     rows: torch.Tensor = torch.linalg.solve(
         gram[kept][:, kept], (wanted @ gram)[:, kept].T
     )
@@ -155,7 +160,7 @@ def test_what_is_left_is_the_least_squares_fit(
     theirs = read_back(ours.artifacts.ARTIFACTS / "pruned")
     tokens = ours.prune.calibration_sequences()
     inputs = inputs_of(dense, "model.layers.0.mlp.down_proj", tokens)
-    before, after = dense.model.layers[0].mlp, theirs.model.layers[0].mlp
+    before, after = (mlp_of(model) for model in (dense, theirs))
     gates = before.gate_proj.weight
     kept = [int((gates == row).all(1).nonzero()) for row in after.gate_proj.weight]
     assert len({*kept}) == 32
