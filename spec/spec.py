@@ -163,6 +163,8 @@ class Quantization:
 
     weights: int
     group_size: int
+    method: str
+    calibration_sequences: int
     arithmetic: str
     kv_cache: int
 

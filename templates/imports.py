@@ -129,6 +129,7 @@ from decoder import Decoder, sample
 from fitting import (
     Matrix,
     fit_checkpoint,
+    inverse_factor,
     refine,
     sweep,
 )
@@ -159,7 +160,7 @@ from protocol import (
 )
 from quality import Scores, compare, difference, join, perplexity
 from report import in_words, markdown
-from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
+from rounding import BITS, GROUP_SIZE, HEAD_BITS, Rounded, quantize, rounded
 from running import TEMPERATURE, apart, go_on, speeds
 from tensors import (
     DEVICE,

@@ -33,7 +33,7 @@ from architecture import VOCAB_SIZE, is_pruned, tensor_shapes
 from artifacts import ARTIFACTS, finish, peak_bytes, run, writing
 from checkpoint import open_checkpoint
 from graph import EMBEDDING, Graph, decoder
-from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
+from rounding import BITS, GROUP_SIZE, HEAD_BITS, Rounded, rounded
 
 ACCURACY_LEVEL = 4  # quantization.arithmetic: 4 is int8, 1 is float32
 
@@ -41,8 +41,8 @@ ACCURACY_LEVEL = 4  # quantization.arithmetic: 4 is int8, 1 is float32
 def linear_stored(graph: Graph, x: str, names: Sequence[str]) -> str:
     """Multiply by matrices, stored quantized as one: (1, T, in) -> (1, T, out)."""
     bits = BITS if is_pruned(names[0]) else HEAD_BITS
-    blocks = chain.from_iterable(map(graph.weights.blocks, names))
-    inputs = [x, *quantized(graph, names[0], blocks, bits)]
+    parts = (rounded(graph.weights, name, bits) for name in names)
+    inputs = [x, *quantized(graph, names[0], chain.from_iterable(parts), bits)]
     shapes = [tensor_shapes()[name] for name in names]
     return graph.fuse(
         "MatMulNBits",
@@ -57,17 +57,16 @@ def linear_stored(graph: Graph, x: str, names: Sequence[str]) -> str:
 
 
 def quantized(
-    graph: Graph, name: str, blocks: Iterable[np.ndarray], bits: int
+    graph: Graph, name: str, parts: Iterable[Rounded], bits: int
 ) -> tuple[str, str]:
-    """Store the levels and the scales of a matrix, block by block."""
+    """Store the levels and the scales of a matrix, part by part."""
     stored = f"{name}.levels", f"{name}.scales"
     if stored[0] in graph.tensors:  # a tied head is there: the embedding
         return stored
     scales = []
 
     def levels() -> Iterator[np.ndarray]:
-        for rows in blocks:
-            part, scale = quantize(rows, bits)
+        for part, scale in parts:
             scales.append(scale)
             if is_pruned(name):
                 zeros = np.count_nonzero(part == 2 ** (bits - 1))
@@ -83,8 +82,8 @@ def quantized(
 
 def embed_stored(graph: Graph) -> str:
     """Look tokens up in the output head: input_ids (1, T) -> (1, T, C)."""
-    blocks = graph.weights.blocks(EMBEDDING)
-    levels, scales = quantized(graph, EMBEDDING, blocks, HEAD_BITS)
+    parts = rounded(graph.weights, EMBEDDING, HEAD_BITS)
+    levels, scales = quantized(graph, EMBEDDING, parts, HEAD_BITS)
     flat = graph.inline("flat", np.array([VOCAB_SIZE, -1]))
     table = graph.add("Reshape", [levels, flat], "table")
     return graph.fuse(

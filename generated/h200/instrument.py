@@ -26,7 +26,7 @@ from checkpoint import Checkpoint, open_checkpoint
 from decoder import sample
 from model import DecoderLayer, rotary_table
 from quality import Scores, join
-from rounding import BITS, HEAD_BITS, quantize
+from rounding import BITS, HEAD_BITS, rounded
 from running import TEMPERATURE
 from tensors import DEVICE, read
 
@@ -144,12 +144,11 @@ def exported(checkpoint: Checkpoint, name: str) -> Tensor:
     """Read a tensor as the exported model has it: rounded block by block, and turned back."""
     if name != HEAD and not is_pruned(name):
         return read(checkpoint, name)
-    bits, rounded = BITS if is_pruned(name) else HEAD_BITS, []
-    for rows in checkpoint.blocks(name):
-        levels, scales = quantize(rows, bits)
+    bits, parts = BITS if is_pruned(name) else HEAD_BITS, []
+    for levels, scales in rounded(checkpoint, name, bits):
         floats = (levels - np.float32(2 ** (bits - 1))) * scales[..., None]
-        rounded.append(floats.reshape(rows.shape))
-    return torch.from_numpy(np.concatenate(rounded))
+        parts.append(floats.reshape(len(levels), -1))
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def score(logits: Tensor, dense: Tensor, targets: Tensor) -> Scores:

@@ -7,6 +7,8 @@ from leangen.generator.plan.parameters import PUBLISHED
 from leangen.generator.plan.passes import RUNTIME, Passes, plan_passes
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.train_memory import runtime
+from leangen.generator.stages.traits import on_grid, surgical
+from leangen.spec import Spec
 
 # What cuSOLVER and its workspaces add to CUDA's: measured with SmolLM2-135M on one H200.
 SOLVER = {"cpu": 0, "cuda": 360 * MIB}
@@ -16,6 +18,15 @@ USEFUL_TOKENS = {"cpu": 4_096, "cuda": 8_192}  # at once: chosen
 # it the sum of its errors.
 BYTES_OF_CHANGE = 33
 STEPS = 4  # of a layer, whose matrices are fitted one behind the other
+
+
+def sequences_of(spec: Spec) -> int:
+    """Count the sequences that a fit reads: two stages that fit share a micro-batch."""
+    pruning, rounding = spec.sparsity, spec.quantization
+    return max(
+        pruning.calibration_sequences if surgical(spec) else 0,
+        rounding.calibration_sequences if on_grid(spec) else 0,
+    )
 
 
 def plan_fitting(stage: str, passes: Passes) -> StagePlan:

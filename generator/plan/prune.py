@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.fitting import plan_fitting
+from leangen.generator.plan.fitting import plan_fitting, sequences_of
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import PUBLISHED, Counts
 from leangen.generator.plan.passes import RUNTIME, Passes, plan_passes
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.plan.train_memory import FITTED, runtime
-from leangen.generator.stages.traits import (
-    calibrates,
-)
+from leangen.generator.stages.traits import calibrates, surgical
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
@@ -59,12 +57,14 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         counts=counts,
         place=training_place(spec),
         length=sequence_length(spec),
-        sequences=spec.sparsity.calibration_sequences,
+        sequences=sequences_of(spec)
+        if surgical(spec)
+        else spec.sparsity.calibration_sequences,
         precision=spec.train.precision,
         in_groups=spec.sparsity.ratio is None,
         left=spec.pruned,
     )
-    if spec.sparsity.method == "sparsegpt":
+    if surgical(spec):
         return plan_fitting("prune", pruning)
     if not calibrates(spec):
         return _magnitude(pruning)

@@ -18,7 +18,12 @@ PATTERNS: Mapping[str, dict[str, Any]] = {
     "unstructured": {"ratio": 0.5},
 }
 SHARES: dict[str, Any] = {"ratio": None, "heads": None, "layers": None}
-INTEGERS_ALONE = ("group_size", "arithmetic")  # of the section quantization
+INTEGERS_ALONE = (
+    "group_size",
+    "method",
+    "calibration_sequences",
+    "arithmetic",
+)  # of the section quantization
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,11 @@ from leangen.generator.render.requirements import (
 from leangen.generator.render.script import below_docstring, render
 from leangen.generator.stages import makers_of, stages_of
 from leangen.generator.stages.artifacts import (
+    aim_of,
     calibrated,
     calibration_of,
     checkpoints_of,
+    exported_from,
     measured_of,
     measured_texts,
     pruned_of,
@@ -29,6 +31,8 @@ from leangen.generator.stages.artifacts import (
 )
 from leangen.generator.stages.traits import (
     chats,
+    has_zeros,
+    on_grid,
     reads_calibration,
     rounds_cache,
 )
@@ -58,6 +62,10 @@ def _folder(spec: Spec) -> dict[str, object]:
         "checkpoints": checkpoints_of(spec),
         "models": measured_of(spec),
         "dense": "the checkpoint" if given else "artifacts/dense/",
+        "exported": exported_from(spec),
+        "aim": aim_of(spec),
+        "quantizes": on_grid(spec),
+        "has_zeros": has_zeros(spec),
         "whole": whole_of(spec),
         "pruned": pruned_of(spec),
         "shrinks": spec.sparsity.shrinks,
@@ -67,7 +75,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "splits": splits_of(spec),
         "texts": measured_texts(spec),
         "reads_calibration": reads_calibration(spec),
-        "calibrated": calibrated(spec),
+        "calibrated": calibrated(spec) if reads_calibration(spec) else "",
         "rounds_cache": rounds_cache(spec),
         "calibration": calibration_of(spec),
         "chat": chats(spec),
@@ -82,8 +90,9 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     shown = replace(spec, model=spec.pruned)  # what most of the folder is about
     for stage in stages_of(spec):
         view = vars(_select(shown, stage.fields)) | {"folder": folder}
-        if stage.name in planned.stages or stage.part_of:
-            decided = planned.stages[stage.part_of or stage.name].constants
+        seen = [n for n in stage.part_of or (stage.name,) if n in planned.stages]
+        if seen:
+            decided = planned.stages[seen[0]].constants
             view["plan"] = SimpleNamespace(**decided)
         codes[stage.script] = render(f"{stage.name}/{stage.variant(spec)}", view)
     files = dict(codes)

@@ -6,6 +6,8 @@ from leangen.generator.stages.traits import (
     calibrates,
     is_new,
     is_sparse,
+    measures_in_torch,
+    on_grid,
     reads_calibration,
     rounds_cache,
     trains,
@@ -21,9 +23,11 @@ def pruned_of(spec: Spec) -> str:
 
 def calibrated(spec: Spec) -> str:
     """Say what the calibration text was for."""
-    if not rounds_cache(spec):
-        return "Pruned"
-    return "Pruned and cache scaled" if calibrates(spec) else "Cache scaled"
+    done = ("pruned", "quantized", "cache scaled")
+    there = calibrates(spec), on_grid(spec), rounds_cache(spec)
+    *others, last = compress(done, there)
+    before = f"{', '.join(others)} and " if others else ""
+    return f"{before}{last}".capitalize()
 
 
 def tokens(*texts: str) -> tuple[str, ...]:
@@ -42,6 +46,21 @@ def checkpoints_of(spec: Spec) -> tuple[str, ...]:
     recovers = spec.sparsity.recover is not None
     there = (True, tunes(spec), is_sparse(spec), recovers)
     return tuple(compress(names, there))
+
+
+def exported_from(spec: Spec) -> str:
+    """Name the checkpoint that exporters read: the last one, or what is on the grid."""
+    return "quantized" if on_grid(spec) else checkpoints_of(spec)[-1]
+
+
+def aim_of(spec: Spec) -> str:
+    """Name the checkpoint whose results one that is put on a grid aims at.
+
+    The whole model's, but where another has been trained since, or is smaller.
+    """
+    recovers = spec.sparsity.recover is not None
+    own = recovers or spec.sparsity.shrinks
+    return checkpoints_of(spec)[-1] if own else whole_of(spec)
 
 
 def whole_of(spec: Spec) -> str:
@@ -84,10 +103,16 @@ def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     return pruned_of(spec), *teacher, *tokens("train", "val")
 
 
+def read_by_quantizing(spec: Spec) -> tuple[str, ...]:
+    """What is put on a grid, what it aims at, and the text that it is measured on."""
+    models = dict.fromkeys((checkpoints_of(spec)[-1], aim_of(spec)))
+    return *models, *tokens(calibration_of(spec))
+
+
 def read_by_packing(spec: Spec) -> tuple[str, ...]:
     """A given checkpoint has its tokenizer in its folder; a new one gets it there."""
     tokenizer = vocabulary(spec) if is_new(spec) else ()
-    return *checkpoints_of(spec)[-1:], *tokenizer
+    return exported_from(spec), *tokenizer
 
 
 def measured_of(spec: Spec) -> tuple[str, ...]:
@@ -104,6 +129,8 @@ def exported(spec: Spec) -> tuple[str, ...]:
 def read_by_evaluation(spec: Spec) -> tuple[str, ...]:
     """Every checkpoint on the way is measured, and the export; what they saw is named."""
     models = *exported(spec), *checkpoints_of(spec)
+    if measures_in_torch(spec) and on_grid(spec):
+        models = *models, exported_from(spec)
     seen = (calibration_of(spec),) if reads_calibration(spec) else ()
     texts = dict.fromkeys((*measured_texts(spec), *seen))
     return *models, *tokens(*texts), *vocabulary(spec)

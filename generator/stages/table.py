@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from leangen.generator.stages.artifacts import (
     calibration_of,
-    checkpoints_of,
     exported,
+    exported_from,
     pruned_of,
     read_by_evaluation,
     read_by_packing,
     read_by_pruning,
+    read_by_quantizing,
     read_by_recovery,
     read_by_training,
     splits_of,
@@ -28,6 +29,7 @@ from leangen.generator.stages.traits import (
     is_sparse,
     lays_out,
     measures_in_torch,
+    on_grid,
     recovers,
     rounds_cache,
     trains,
@@ -46,7 +48,7 @@ class Stage:
     costs: those that the stage's bytes and time come from; plan.json lists them.
     reads, writes: files under artifacts/. Both depend on the spec: of what is read, the
     files that an earlier stage writes are the stage's inputs.
-    part_of: of a module, the stage whose plan it sees.
+    part_of: of a module, the stages whose plan it sees: the first one that is there.
     variant: which of the templates in the stage's folder is rendered.
     """
 
@@ -56,7 +58,7 @@ class Stage:
     reads: Files = lambda spec: ()
     writes: Files = lambda spec: ()
     present: Callable[[Spec], bool] = lambda spec: True
-    part_of: str = ""
+    part_of: tuple[str, ...] = ()
     variant: Callable[[Spec], str] = lambda spec: "script"
     runs: bool = True  # False: a module, or by_hand
     serves: bool = False  # True: does not end by itself
@@ -102,7 +104,7 @@ STAGES = (
         fields=("model",),
         present=is_here,
         runs=False,
-        part_of="export",
+        part_of=("export",),
     ),
     Stage(
         "data",
@@ -112,10 +114,20 @@ STAGES = (
         present=is_here,
     ),
     Stage("layout", fields=("model",), present=lays_out, runs=False),
-    Stage("progress", present=calibrates, runs=False),
+    Stage(
+        "progress",
+        present=lambda spec: calibrates(spec) or on_grid(spec),
+        runs=False,
+    ),
     Stage("model", fields=("model",), present=computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=computes, runs=False),
-    Stage("fitting", fields=("model",), present=fits, runs=False, part_of="prune"),
+    Stage(
+        "fitting",
+        fields=("model",),
+        present=fits,
+        runs=False,
+        part_of=("quantize", "prune"),
+    ),
     Stage("training", fields=TRAINING, present=trains, runs=False),
     Stage(
         "train",
@@ -147,17 +159,26 @@ STAGES = (
         present=recovers,
     ),
     Stage(
+        "quantize",
+        fields=("quantization.calibration_sequences",),
+        costs=("model", "train.hardware", "train.precision", *TARGET, "target.context")
+        + (*SHARES, "quantization.method", "quantization.calibration_sequences"),
+        reads=read_by_quantizing,
+        writes=lambda spec: ("quantized",),
+        present=on_grid,
+    ),
+    Stage(
         "graph",
         fields=("model", "target.context", "quantization.kv_cache"),
         runs=False,
-        part_of="export",
+        part_of=("export",),
     ),
     Stage(
         "rounding",
         fields=("quantization.weights", "quantization.group_size"),
         present=lambda spec: spec.quantization.weights < 16,
         runs=False,
-        part_of="export",
+        part_of=("export",),
     ),
     Stage(
         "export",
@@ -165,7 +186,7 @@ STAGES = (
         costs=("model", "quantization.weights", "quantization.group_size")
         + ("quantization.arithmetic",)
         + (*TARGET, "target.context", *ENGINE),
-        reads=lambda spec: checkpoints_of(spec)[-1:],
+        reads=lambda spec: (exported_from(spec),),
         writes=lambda spec: ("onnx",),
     ),
     Stage(
@@ -187,7 +208,7 @@ STAGES = (
         fields=("model", "tokenizer", "quantization.weights"),
         costs=("model", "tokenizer.kind", "quantization.weights", *TARGET, *ENGINE)
         + ("quantization.group_size", "export.formats"),
-        reads=lambda spec: (*checkpoints_of(spec)[-1:], *vocabulary(spec)),
+        reads=lambda spec: (exported_from(spec), *vocabulary(spec)),
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,
     ),
@@ -201,14 +222,14 @@ STAGES = (
         present=lambda spec: is_here(spec) and rounds_cache(spec),
     ),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
-    Stage("running", present=is_here, runs=False, part_of="evaluate"),
+    Stage("running", present=is_here, runs=False, part_of=("evaluate",)),
     Stage("quality", present=is_here, runs=False),
     Stage(
         "instrument",
         fields=("model",),
         present=is_here,
         runs=False,
-        part_of="evaluate",
+        part_of=("evaluate",),
         variant=lambda spec: "torch" if measures_in_torch(spec) else "onnx",
     ),
     Stage("report", fields=("gates", "target.context"), present=is_here, runs=False),
@@ -222,13 +243,13 @@ STAGES = (
         writes=lambda spec: ("report.json", "report.md"),
         present=is_here,
     ),
-    Stage("generation", runs=False, part_of="serve"),
+    Stage("generation", runs=False, part_of=("serve",)),
     Stage("chat_template", present=chats, runs=False),
     Stage("conversation", present=chats, runs=False),
     Stage("protocol", runs=False),
     Stage("messages", present=chats, runs=False),
-    Stage("api", runs=False, part_of="serve"),
-    Stage("listener", runs=False, part_of="serve"),
+    Stage("api", runs=False, part_of=("serve",)),
+    Stage("listener", runs=False, part_of=("serve",)),
     Stage(
         "serve",
         fields=("tokenizer", "serve"),

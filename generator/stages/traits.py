@@ -39,9 +39,24 @@ def calibrates(spec: Spec) -> bool:
     return is_sparse(spec) and not by_size
 
 
+def has_zeros(spec: Spec) -> bool:
+    """Whether weights become zero, and none go."""
+    return is_sparse(spec) and not spec.sparsity.shrinks
+
+
+def surgical(spec: Spec) -> bool:
+    """Whether the weights that stay make up for those that become zero."""
+    return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
+
+
+def on_grid(spec: Spec) -> bool:
+    """Whether weights are put on the grid before they are exported."""
+    return spec.quantization.method == "gptq"
+
+
 def fits(spec: Spec) -> bool:
     """Whether matrices are fitted to what a reference makes of calibration text."""
-    return is_sparse(spec) and spec.sparsity.method == "sparsegpt"
+    return surgical(spec) or on_grid(spec)
 
 
 def rounds_cache(spec: Spec) -> bool:
@@ -51,7 +66,7 @@ def rounds_cache(spec: Spec) -> bool:
 
 def reads_calibration(spec: Spec) -> bool:
     """Whether anything is measured on the calibration text."""
-    return calibrates(spec) or rounds_cache(spec)
+    return calibrates(spec) or on_grid(spec) or rounds_cache(spec)
 
 
 def recovers(spec: Spec) -> bool:
@@ -66,7 +81,7 @@ def is_here(spec: Spec) -> bool:
 def computes(spec: Spec) -> bool:
     """Whether any stage needs torch."""
     measures = is_here(spec) and measures_in_torch(spec)
-    return trains(spec) or is_sparse(spec) or measures
+    return trains(spec) or is_sparse(spec) or on_grid(spec) or measures
 
 
 def lays_out(spec: Spec) -> bool:

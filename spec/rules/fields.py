@@ -94,13 +94,18 @@ def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
     "sparsity.pattern",
     "sparsity.method",
     "quantization.kv_cache",
+    "quantization.method",
     written="data.calibration",
 )
 def only_activations_need_a_text(
-    pattern: str, method: str, cache: int | None, globs: list[str] | None
+    pattern: str,
+    method: str,
+    cache: int | None,
+    rounding: str,
+    globs: list[str] | None,
 ) -> Problem | None:
     """Calibration text is what activations are measured on: a layer's, and the cache's."""
-    if cache is not None and cache < 16:
+    if rounding == "gptq" or cache is not None and cache < 16:
         return None
     return _only_if_measured("data.calibration", pattern, method, globs)
 
@@ -123,6 +128,24 @@ def floats_have_no_groups(bits: int, group: int | None) -> Problem | None:
 def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None:
     """Only integers can be multiplied as integers."""
     return _only_if_integer("quantization.arithmetic", bits, arithmetic)
+
+
+@rule("quantization.weights", written="quantization.method")
+def floats_have_no_method(bits: int, method: str | None) -> Problem | None:
+    """Only integers are rounded to."""
+    return _only_if_integer("quantization.method", bits, method)
+
+
+@rule("quantization.method", written="quantization.calibration_sequences")
+def only_gptq_needs_sequences(method: str, count: int | None) -> Problem | None:
+    """Rounding to nearest reads no text."""
+    if method == "gptq" or count is None:
+        return None
+    field, remedy = (
+        "quantization.calibration_sequences",
+        "delete it, or write method: gptq",
+    )
+    return idle(field, f"method: {method}", remedy)
 
 
 @rule("train.tokens", "model.tuned", *BATCH)
@@ -221,6 +244,8 @@ RULES = (
     only_activations_need_sequences,
     floats_have_no_groups,
     floats_have_no_integers,
+    floats_have_no_method,
+    only_gptq_needs_sequences,
     training_has_a_batch,
     recovery_has_a_batch,
 )
