@@ -131,45 +131,66 @@ def slow(root: Path) -> None:
     edit(root, "progress.py", "import os\n", "import os\nimport time\n")
 
 
-def layers_done(root: Path) -> int:
-    progress = root / "generated/given/artifacts/.sparse.partial.json"
+def layers_done(root: Path, written: str = "sparse") -> int:
+    progress = root / f"generated/given/artifacts/.{written}.partial.json"
     try:
         return int(json.loads(progress.read_text())["layers"])
     except FileNotFoundError:
         return 0
 
 
-def kill_after(root: Path, layers: int) -> None:
-    process = start(root, "prune")
-    while process.poll() is None and layers_done(root) < layers:
+def kill_after(
+    root: Path, layers: int, stage: str = "prune", written: str = "sparse"
+) -> None:
+    process = start(root, stage)
+    while process.poll() is None and layers_done(root, written) < layers:
         time.sleep(0.005)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
 
 
+PRUNED = "sparsity: {pattern: 2:4, method: wanda, calibration_sequences: 8}\n"
+FITTED = "group_size: 16, method: gptq, calibration_sequences: 8"
+
+
 @pytest.mark.parametrize(
-    ("method", "shard"),
-    [("wanda", "100_000"), ("sparsegpt", "5_000_000_000")],
-    ids=["layers in shards", "a fit in one file"],
+    ("stage", "written", "page", "shard", "files"),
+    [
+        ("prune", "sparse", PAGE, "100_000", 8),
+        (
+            "quantize",
+            "quantized",
+            PAGE.replace(PRUNED, "").replace("group_size: 16", FITTED),
+            "5_000_000_000",
+            3 + 7 * LAYERS,
+        ),
+    ],
+    ids=["pruning, in shards", "fitting, with scales"],
 )
-def test_a_killed_pruning_ends_with_the_same_bytes(
-    project: Path, leangen: Leangen, method: str, shard: str
+def test_a_killed_stage_ends_with_the_same_bytes(
+    project: Path,
+    leangen: Leangen,
+    stage: str,
+    written: str,
+    page: str,
+    shard: str,
+    files: int,
 ) -> None:
-    (project / "spec.yaml").write_text(PAGE.replace("wanda", method))
+    (project / "spec.yaml").write_text(page)
     assert leangen("build", "spec.yaml", cwd=project).returncode == 0
     edit(project, "layout.py", "5_000_000_000", shard)
     slow(project)
-    assert run(project, "prune") == ""
-    expected = contents(project, "sparse")
-    assert len(expected) == (3 if shard == "5_000_000_000" else 8)
-    shutil.rmtree(project / "generated/given/artifacts/sparse")
+    assert run(project, stage) == ""
+    expected = contents(project, written)
+    assert len(expected) == files
+    shutil.rmtree(project / "generated/given/artifacts" / written)
     for layers in range(1, LAYERS):
-        kill_after(project, layers)
-        assert layers <= layers_done(project) < LAYERS
-    assert run(project, "prune") == ""
-    assert contents(project, "sparse") == expected
-    left = (project / "generated/given/artifacts").glob(".sparse*")
+        kill_after(project, layers, stage, written)
+        assert layers <= layers_done(project, written) < LAYERS
+    assert run(project, stage) == ""
+    assert contents(project, written) == expected
+    left = (project / "generated/given/artifacts").glob(f".{written}*")
     assert not list(left)
 
 

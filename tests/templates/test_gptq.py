@@ -112,18 +112,11 @@ def test_gptq_is_the_optimal_brain_surgeon_in_the_order_of_activity(
         return float(np.square(inputs @ (weight - dense[QUERY]).T).sum())
 
     assert missed(found) < 0.8 * missed(nearest)
+    groups = dense[QUERY].astype(np.float64).reshape(*scales.shape, GROUP)
+    activity = gram.diagonal().reshape(-1, GROUP)
 
-
-def test_scales_are_the_best_of_those_that_are_tried(build: Build) -> None:
-    artifacts = build(PAGE, "data", "quantize")
-    weight = load_file(artifacts.parents[2] / "model" / "model.safetensors")[QUERY]
-    scales = np.load(artifacts / "quantized" / f"{QUERY}.npy")
-    groups = weight.astype(np.float64).reshape(*scales.shape, GROUP)
-    activity = np.square(read_by_queries(artifacts)).sum(axis=0).reshape(-1, GROUP)
-    activity += 0.01 * activity.mean()
-
-    def cost(steps: np.ndarray) -> np.ndarray:
-        missed = on_grid(groups, steps[..., None]) - groups
+    def cost(tried: np.ndarray) -> np.ndarray:
+        missed = on_grid(groups, tried[..., None]) - groups
         found: np.ndarray = (np.square(missed) * activity).sum(axis=2)
         return found
 
