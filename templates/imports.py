@@ -6,6 +6,7 @@ A file to read and to check, never to run. Its order is the order in the scripts
 import argparse
 import ast
 import codecs
+import copy
 import fcntl
 import functools
 import hashlib

@@ -23,6 +23,7 @@ LOGITS_BYTES = 2**28  # of a chunk's logits, at most: there are several such ten
 LOGITS = 5  # tensors: two log-softmaxes, and what their divergence works in
 CONTINUED = 32  # tokens of a sample: for each, all layers go to the device
 COUNTED = "counted, evaluate.py"
+Moment = tuple[str, Sequence[Item]]  # what is held then
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def plan_in_torch(spec: Spec, counts: Counts, prefill: int) -> StagePlan:
     measuring = _measuring(spec, counts)
     near = _fits(measuring, measuring.length, near=True)
     step = _step(measuring, near)
-    moment, held = largest(*_moments(measuring, step, near))
+    moments, samples = _moments(measuring, step, near), _samples(measuring, near)
+    resident = within(samples[1], measuring.place.budget_bytes)
+    moment, held = largest(*moments, *[samples] * resident)
     bits = spec.quantization.weights
     return StagePlan(
         stage="evaluate",
@@ -65,6 +68,7 @@ def plan_in_torch(spec: Spec, counts: Counts, prefill: int) -> StagePlan:
             "step": step,
             "chunk": _chunk(spec.model.vocab_size),
             "hidden_device": "cuda" if near else "cpu",
+            "resident": resident,
             "prefill": prefill,
             "continued": CONTINUED,
         },
@@ -107,15 +111,35 @@ def _fits(measuring: Measuring, step: int, near: bool) -> bool:
 
     `near`: with the hidden states of all in the device's memory, not in its host's.
     """
-    budget = measuring.place.budget_bytes
     _, held = largest(*_moments(measuring, step, near))
+    return within(held, measuring.place.budget_bytes)
+
+
+def within(held: Sequence[Item], budget: int | None) -> bool:
+    """Tell whether a budget, if there is one, holds all of it."""
     return budget is None or sum(item.bytes for item in held) <= budget
 
 
-def _moments(
-    measuring: Measuring, step: int, near: bool
-) -> Sequence[tuple[str, Sequence[Item]]]:
+def _moments(measuring: Measuring, step: int, near: bool) -> Sequence[Moment]:
     """List the moments that compete: in a layer, and behind the layers."""
+    held = _held(measuring, near)
+    return [
+        ("a layer", [*held, _work(measuring, step)]),
+        ("two heads", [*held, *_heads(measuring)]),
+    ]
+
+
+def _samples(measuring: Measuring, near: bool) -> Moment:
+    """List what is held while the dense model goes on, all its layers on the device."""
+    whole = measuring.model.num_hidden_layers * measuring.counts.layer
+    bits = 8 * measuring.element
+    formula = f"{whole:,} x {bits} bits: all layers"
+    layers = Item("teacher", whole * bits // 8, formula, PUBLISHED)
+    return "samples", [*_held(measuring, near), layers]
+
+
+def _held(measuring: Measuring, near: bool) -> list[Item]:
+    """List what is held throughout: a layer, and the texts' hidden states if near."""
     layer, bits = measuring.counts.layer, 8 * measuring.element
     weights = Item("weights", layer * bits // 8, f"{layer:,} x {bits} bits", PUBLISHED)
     held = [runtime("cuda", RUNTIME), weights]
@@ -125,10 +149,7 @@ def _moments(
         size = measuring.hidden_bytes
         held.append(Item("calibration", size, f"{formula}: hidden states", COUNTED))
         held.append(Item("teacher", size, f"{formula}: the dense model's", COUNTED))
-    return [
-        ("a layer", [*held, _work(measuring, step)]),
-        ("two heads", [*held, *_heads(measuring)]),
-    ]
+    return held
 
 
 def _work(measuring: Measuring, step: int) -> Item:

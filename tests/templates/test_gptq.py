@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,7 +50,8 @@ def build(tmp_path: Path, leangen: Leangen) -> Build:
         max_position_embeddings=128,
         initializer_range=0.1,
     )
-    LlamaForCausalLM(config).half().save_pretrained(tmp_path / "model")
+    model: Any = LlamaForCausalLM(config)
+    model.half().save_pretrained(tmp_path / "model")
     learn(tmp_path / "model" / "tokenizer.json", tmp_path / "corpus", 512)
 
     def run(page: str, *stages: str) -> Path:
