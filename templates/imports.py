@@ -159,7 +159,7 @@ from protocol import (
 )
 from quality import Scores, compare, difference, join, perplexity
 from report import in_words, markdown
-from rounding import BITS, GROUP_SIZE, HEAD_BITS, quantize
+from rounding import BITS, EXCEPTIONS, GROUP_SIZE, HEAD_BITS, bits_of, quantize
 from running import TEMPERATURE, apart, go_on, speeds
 from tensors import (
     DEVICE,

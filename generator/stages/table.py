@@ -70,7 +70,12 @@ class Stage:
 
 TARGET = ("target.hardware", "target.vram_budget")
 ENGINE = ("serve.engine", "serve.device")
-BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
+WEIGHTS = (
+    "quantization.weights",
+    "quantization.exceptions",
+    "quantization.group_size",
+)
+BITS = (*WEIGHTS, "quantization.kv_cache")
 MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     *TARGET,
     "target.context",
@@ -154,7 +159,7 @@ STAGES = (
     ),
     Stage(
         "rounding",
-        fields=("quantization.weights", "quantization.group_size"),
+        fields=WEIGHTS,
         present=lambda spec: spec.quantization.weights < 16,
         runs=False,
         part_of="export",
@@ -162,7 +167,7 @@ STAGES = (
     Stage(
         "export",
         fields=("model", "quantization"),
-        costs=("model", "quantization.weights", "quantization.group_size")
+        costs=("model", *WEIGHTS)
         + ("quantization.arithmetic",)
         + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: checkpoints_of(spec)[-1:],
@@ -170,9 +175,8 @@ STAGES = (
     ),
     Stage(
         "export_compressed_tensors",
-        fields=("model", "tokenizer"),
-        costs=("model", "quantization.weights", "quantization.group_size", *TARGET)
-        + ("export.formats",),
+        fields=("model", "tokenizer", "quantization.exceptions"),
+        costs=("model", *WEIGHTS, *TARGET) + ("export.formats",),
         reads=read_by_packing,
         writes=lambda spec: ("compressed-tensors",),
         present=lambda spec: "compressed-tensors" in spec.export.formats,
@@ -184,9 +188,14 @@ STAGES = (
     ),
     Stage(
         "export_gguf",
-        fields=("model", "tokenizer", "quantization.weights"),
-        costs=("model", "tokenizer.kind", "quantization.weights", *TARGET, *ENGINE)
-        + ("quantization.group_size", "export.formats"),
+        fields=(
+            "model",
+            "tokenizer",
+            "quantization.weights",
+            "quantization.exceptions",
+        ),
+        costs=("model", "tokenizer.kind", *WEIGHTS, *TARGET, *ENGINE)
+        + ("export.formats",),
         reads=lambda spec: (*checkpoints_of(spec)[-1:], *vocabulary(spec)),
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,
@@ -194,8 +203,7 @@ STAGES = (
     Stage("decoder", runs=False),
     Stage(
         "calibrate",
-        costs=("model", "quantization.weights", "quantization.group_size")
-        + ("quantization.kv_cache", *TARGET, "target.context", *ENGINE),
+        costs=("model", *BITS) + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: ("onnx", *tokens(calibration_of(spec))),
         writes=lambda spec: ("cache_scales.npz",),
         present=lambda spec: is_here(spec) and rounds_cache(spec),
@@ -205,7 +213,7 @@ STAGES = (
     Stage("quality", present=is_here, runs=False),
     Stage(
         "instrument",
-        fields=("model",),
+        fields=("model", "quantization.exceptions"),
         present=is_here,
         runs=False,
         part_of="evaluate",
@@ -217,7 +225,7 @@ STAGES = (
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
         costs=("model", "tokenizer", "evaluate.tokens", "train.hardware")
         + ("train.precision", "target.context", "data.out_of_sample", *TARGET)
-        + ("quantization.weights", "quantization.group_size"),
+        + WEIGHTS,
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=is_here,

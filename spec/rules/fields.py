@@ -3,6 +3,7 @@
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
 from leangen.spec.rules import (
+    exceptions,
     exempt,
     formats,
     origin,
@@ -206,6 +207,7 @@ RULES = (
     *placement.RULES,
     *formats.RULES,
     *exempt.RULES,
+    *exceptions.RULES,
     *structure.RULES,
     *remains.RULES,
     unstructured_has_a_ratio,

@@ -1,0 +1,240 @@
+"""Some matrices with other bits than most: engines multiply by what each was rounded to."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from leangen.generator.plan import plan
+from leangen.spec import load
+from tests.templates.test_formats import (
+    ALPHABET,
+    AS_GPT_2,
+    PROMPT,
+    Llama,
+    byte_level_bpe,
+    chances_of,
+    logits_of,
+    some_model,
+)
+
+Leangen = Callable[..., subprocess.CompletedProcess[str]]
+Modules = Callable[[Path], SimpleNamespace]
+
+PAGE = """
+leangen: 1
+name: mixed
+model: {{checkpoint: model}}
+data: {{source: text, path: "*.txt", test: "*.txt"}}
+quantization:
+  weights: {bits}
+  group_size: 32
+  arithmetic: {arithmetic}
+  exceptions: {{{other}: [{listed}]}}
+export: {{formats: [{formats}]}}
+target: {{hardware: x86-2core, context: 64}}
+serve: {{device: cpu}}
+"""
+# What is listed, and what that means by the names that transformers gives.
+SPREAD = "0, down_proj, 1.v_proj", r"layers\.0|down_proj|layers\.1\.self_attn\.v_proj"
+FUSED = (
+    "down_proj, 1.q_proj, 1.k_proj, 1.v_proj, 2.gate_proj, 2.up_proj",
+    r"down_proj|layers\.1\.self_attn\.[qkv]_|layers\.2\.mlp\.(gate|up)_proj",
+)
+LAYER = "0, q_proj, k_proj, v_proj", r"layers\.0|[qkv]_proj"
+SOME = "1.q_proj, 1.k_proj, 1.v_proj, 2.o_proj", r"layers\.1.*[qkv]_proj|2.*o_proj"
+
+
+@pytest.fixture
+def write(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
+    """Build a spec of a model with exceptions, and run some of its scripts."""
+
+    def run(
+        model: Any,
+        bits: int,
+        listed: str,
+        formats: str,
+        *scripts: str,
+        arithmetic: str = "float32",
+    ) -> Path:
+        copy.deepcopy(model).save_pretrained(tmp_path / "model")
+        ascii_alone = [character for character in ALPHABET if character.isascii()]
+        tokenizer = byte_level_bpe([AS_GPT_2], ascii_alone, size=320)
+        tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+        page = PAGE.format(
+            bits=bits,
+            other=12 - bits,
+            listed=listed,
+            formats=formats,
+            arithmetic=arithmetic,
+        )
+        (tmp_path / "spec.yaml").write_text(page)
+        built = leangen("build", "spec.yaml", cwd=tmp_path)
+        assert built.returncode == 0, built.stderr
+        project = tmp_path / "generated" / "mixed"
+        (project / "artifacts").mkdir(exist_ok=True)
+        tokenizer.save(str(project / "artifacts" / "tokenizer.json"))
+        for script in scripts:
+            command = [sys.executable, str(project / script)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        return project
+
+    return run
+
+
+def rounded(model: Any, quantize: Any, bits: int, others: str, **kinds: Any) -> Any:
+    """Round each matrix of a layer to `bits`, or to the others where its name matches.
+
+    table: bits of embedding and head, None where they stay; scale: the type of the scales.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            other = re.search(others, name)
+            each = (
+                (12 - bits if other else bits) if "layers" in name else kinds["table"]
+            )
+            if weight.ndim == 1 or ".gate.weight" in name or each is None:
+                continue
+            rows = weight.float().reshape(-1, weight.shape[-1]).numpy()
+            levels, scales = quantize(rows, each)
+            steps = torch.from_numpy(scales[..., None]).to(kinds["scale"])
+            values = (torch.from_numpy(levels).float() - 2 ** (each - 1)) * steps
+            weight.copy_(values.view(weight.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("family", "bits", "case"),
+    [
+        ("llama", 4, SPREAD),
+        ("llama-tied", 8, LAYER),
+        ("qwen3", 4, FUSED),
+        ("mixtral", 4, SOME),
+    ],
+)
+def test_onnx_runtime_multiplies_by_what_was_rounded(
+    family: str, bits: int, case: tuple[str, str], write: Any, modules: Modules
+) -> None:
+    model = some_model(family, num_hidden_layers=3)
+    project = write(model, bits, case[0], "gguf", "export.py")
+    ours = modules(project)
+    tied = model.config.tie_word_embeddings
+    spec = load(project.parents[1] / "spec.yaml")
+    small = sum(weight.numel() for weight in model.parameters() if weight.ndim == 1)
+    whole = {
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if "embed" in name
+    }
+    kinds = {"table": 8, "scale": torch.float32}
+    expected_of = rounded(model, ours.rounding.quantize, bits, case[1], **kinds)
+    if not tied:  # a table of rows to look up: in 16 bits
+        model.load_state_dict({n: w.half() for n, w in whole.items()}, strict=False)
+    decoder = ours.decoder.Decoder("model.onnx")
+    found = decoder.forward(PROMPT, range(len(PROMPT)))
+    expected = logits_of(expected_of, PROMPT)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert np.abs(expected).max() > 0.5
+
+    data = (project / "artifacts/onnx/model.onnx.data").stat().st_size
+    tensors = 2 * sum(weight.ndim > 1 for weight in model.parameters())  # on pages
+    assert 0 <= data - (plan(spec).exported_bytes - 4 * small) < 4096 * tensors
+
+
+@pytest.mark.parametrize(
+    ("family", "bits", "case"),
+    [("llama", 4, SPREAD), ("qwen2", 8, LAYER)],
+)
+def test_llama_cpp_multiplies_by_what_was_rounded(
+    family: str, bits: int, case: tuple[str, str], write: Any, modules: Modules
+) -> None:
+    pytest.importorskip("xllamacpp")
+    model = some_model(family, num_hidden_layers=3)
+    project = write(model, bits, case[0], "gguf", "export_gguf.py")
+    llama = Llama(project / "artifacts" / "gguf" / "model.gguf")
+    new, chances = llama.complete(PROMPT, 8)
+    quantize = modules(project).rounding.quantize
+    ours = rounded(model, quantize, bits, case[1], table=8, scale=torch.float16)
+    expected = chances_of(ours, PROMPT, new)
+    assert new == expected.argmax(1).tolist()
+    np.testing.assert_allclose(chances, expected, atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("family", "bits", "case"),
+    [("llama", 4, FUSED), ("qwen2", 8, LAYER)],
+)
+def test_compressed_tensors_loads_what_was_rounded(
+    family: str, bits: int, case: tuple[str, str], write: Any, modules: Modules
+) -> None:
+    pytest.importorskip("compressed_tensors")
+    model = some_model(family, num_hidden_layers=3)
+    format = "compressed-tensors"
+    project = write(model, bits, case[0], format, "export_compressed_tensors.py")
+    folder = project / "artifacts" / format
+    theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    theirs.eval()
+    quantize = modules(project).rounding.quantize
+    ours = rounded(model, quantize, bits, case[1], table=None, scale=torch.float32)
+    expected = logits_of(ours, PROMPT)
+    np.testing.assert_allclose(logits_of(theirs, PROMPT), expected, atol=2e-5)
+    groups = json.loads((folder / "config.json").read_text())["quantization_config"]
+    for group in groups["config_groups"].values():
+        wide = group["weights"]["num_bits"] != bits
+        assert all(bool(re.search(case[1], name)) == wide for name in group["targets"])
+
+
+@pytest.mark.parametrize(
+    ("family", "listed", "formats", "message"),
+    [
+        ("mixtral", "0.w1", "gguf", "other bits for some of an expert's matrices"),
+        (
+            "mixtral",
+            "0.o_proj",
+            "compressed-tensors",
+            "compressed-tensors with experts",
+        ),
+        ("mixtral", "0", "gguf", "experts of 8 bits in float32 arithmetic"),
+        (
+            "llama",
+            "0.v_proj",
+            "compressed-tensors",
+            "q_proj, k_proj and v_proj of layer 0",
+        ),
+        ("llama", "3.v_proj", "gguf", "there is no layer 3"),
+    ],
+)
+def test_what_an_engine_cannot_hold_is_refused(
+    family: str, listed: str, formats: str, message: str, write: Any
+) -> None:
+    model = some_model(family, num_hidden_layers=3)
+    with pytest.raises(AssertionError, match=message):
+        write(model, 4, listed, formats)
+
+
+def test_experts_have_bits_of_their_own(write: Any, modules: Modules) -> None:
+    """ONNX Runtime rounds what they are multiplied by, too: that is near, 4 bits are not."""
+    model = some_model("mixtral", num_hidden_layers=3)
+    named = "0, 1.w1, 1.w2, 1.w3, 2.w1, 2.w2, 2.w3", r"layers\.0|experts"
+    project = write(model, 4, named[0], "gguf", "export.py", arithmetic="int8")
+    ours, whole = modules(project), copy.deepcopy(model.state_dict())
+    found = ours.decoder.Decoder("model.onnx").forward(PROMPT, range(len(PROMPT)))
+    off = {}
+    for kind, others in (("said", named[1]), ("all in 4 bits", "nothing")):
+        model.load_state_dict(whole)
+        kinds = {"table": 8, "scale": torch.float32}
+        rounded(model, ours.rounding.quantize, 4, others, **kinds)
+        off[kind] = np.abs(found - logits_of(model, PROMPT)).mean()
+    assert off["said"] < 0.03
+    assert off["all in 4 bits"] > 5 * off["said"]
