@@ -208,6 +208,7 @@ class Evaluate:
     """How much is measured: tokens of each text, at most."""
 
     tokens: int
+    sensitivity: bool
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from leangen.generator.plan.notes import tightness, warnings
 from leangen.generator.plan.parameters import Counts, count
 from leangen.generator.plan.prune import plan_prune
 from leangen.generator.plan.recover import plan_recover
+from leangen.generator.plan.sensitivity import plan_sensitivity
 from leangen.generator.plan.serve import cache_of, engine_name, plan_serve, weights_of
 from leangen.generator.plan.storage import stored
 from leangen.generator.plan.train import plan_train
@@ -24,6 +25,7 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
     "train": plan_train,
     "prune": plan_prune,
     "recover": plan_recover,
+    "sensitivity": plan_sensitivity,
     "export": plan_export,
     "calibrate": plan_calibrate,
     "export_compressed_tensors": plan_compressed_tensors,
@@ -33,7 +35,13 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
 }
 
 
-AFTER_PRUNING = ("export", "export_compressed_tensors", "export_gguf", "serve")
+AFTER_PRUNING = (
+    "sensitivity",
+    "export",
+    "export_compressed_tensors",
+    "export_gguf",
+    "serve",
+)
 
 
 @dataclass(frozen=True)

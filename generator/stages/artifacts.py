@@ -6,6 +6,7 @@ from leangen.generator.stages.traits import (
     calibrates,
     is_new,
     is_sparse,
+    measures_bits,
     reads_calibration,
     rounds_cache,
     trains,
@@ -63,7 +64,8 @@ def measured_texts(spec: Spec) -> tuple[str, ...]:
 def splits_of(spec: Spec) -> tuple[str, ...]:
     """Name the texts that data.py writes the tokens of."""
     found = ["train", "val"] if trains(spec) else []
-    found += [calibration_of(spec)] if reads_calibration(spec) else []
+    calibrating = reads_calibration(spec) or measures_bits(spec)
+    found += [calibration_of(spec)] if calibrating else []
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
 
 
@@ -82,6 +84,11 @@ def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     recover = spec.sparsity.recover
     teacher = (whole_of(spec),) if recover and recover.distill else ()
     return pruned_of(spec), *teacher, *tokens("train", "val")
+
+
+def read_by_sensitivity(spec: Spec) -> tuple[str, ...]:
+    """The model is rounded as it is exported, and reads calibration text."""
+    return *checkpoints_of(spec)[-1:], *tokens(calibration_of(spec))
 
 
 def read_by_packing(spec: Spec) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from leangen.generator.stages.artifacts import (
     read_by_packing,
     read_by_pruning,
     read_by_recovery,
+    read_by_sensitivity,
     read_by_training,
     splits_of,
     tokens,
@@ -27,6 +28,7 @@ from leangen.generator.stages.traits import (
     is_new,
     is_sparse,
     lays_out,
+    measures_bits,
     measures_in_torch,
     recovers,
     rounds_cache,
@@ -163,6 +165,15 @@ STAGES = (
         present=lambda spec: spec.quantization.weights < 16,
         runs=False,
         part_of="export",
+    ),
+    Stage(
+        "sensitivity",
+        fields=("model", "quantization.group_size"),
+        costs=("model", "evaluate.sensitivity", "train.hardware", *TARGET)
+        + ("target.context",),
+        reads=read_by_sensitivity,
+        writes=lambda spec: ("sensitivity.json", "sensitivity.md"),
+        present=measures_bits,
     ),
     Stage(
         "export",

@@ -125,7 +125,17 @@ def _listed(exceptions: Exceptions) -> Iterator[tuple[str, Name]]:
             yield f"{FIELD}.{bits}[{number}]", name
 
 
+@rule("evaluate.sensitivity", "quantization.weights")
+def sensitivity_is_of_integers(sensitivity: bool, bits: int) -> Problem | None:
+    """Floats are not rounded in groups."""
+    if not sensitivity or bits < 16:
+        return None
+    field = "evaluate.sensitivity"
+    return idle(field, f"weights: {bits}", "delete it, or write weights: 4")
+
+
 RULES = (
+    sensitivity_is_of_integers,
     floats_have_no_exceptions,
     exceptions_are_other_bits,
     exceptions_are_of_the_model,

@@ -95,13 +95,18 @@ def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
     "sparsity.pattern",
     "sparsity.method",
     "quantization.kv_cache",
+    "evaluate.sensitivity",
     written="data.calibration",
 )
 def only_activations_need_a_text(
-    pattern: str, method: str, cache: int | None, globs: list[str] | None
+    pattern: str,
+    method: str,
+    cache: int | None,
+    sensitivity: bool,
+    globs: list[str] | None,
 ) -> Problem | None:
     """Calibration text is what activations are measured on: a layer's, and the cache's."""
-    if cache is not None and cache < 16:
+    if sensitivity or (cache is not None and cache < 16):
         return None
     return _only_if_measured("data.calibration", pattern, method, globs)
 
