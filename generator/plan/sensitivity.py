@@ -1,20 +1,23 @@
-"""Sensitivity: the whole model in float32, some text, and a pass for each part."""
+"""Sensitivity: the whole model in float32, and squares of gradients of its matrices."""
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.ledger import MEASURED, Item, StagePlan, arrange
-from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.generator.plan.ledger import Item, StagePlan, arrange
+from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.passes import RUNTIME
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.step import sequence_length
+from leangen.generator.plan.storage import float32
 from leangen.generator.plan.train_memory import runtime
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-TOKENS = 512  # of a pass
+TOKENS = 2048  # that the information comes from
+MEASURED = 512  # of them, on which choices are measured
 LENGTH = 128  # of a sequence, at most: what is rounded is felt in short ones, too
 FEW, MANY = 4, 8  # bits of integers that every engine has
 AVERAGES = (4.25, 4.5, 5.0, 6.0)  # bits of a weight that users look for a choice at
-LOGITS = 5  # arrays of a sequence's logits, while two models' are compared
+COUNTED = "counted from the script"
+LOGITS = 5  # arrays of a sequence's logits, while they are compared, or drawn from
 
 
 def plan_sensitivity(spec: Spec, counts: Counts) -> StagePlan:
@@ -26,13 +29,14 @@ def plan_sensitivity(spec: Spec, counts: Counts) -> StagePlan:
         stage="sensitivity",
         place=place,
         ledger=arrange(_ledger(spec, counts, length)),
-        moment="two models' predictions",
-        seconds=_seconds(spec, counts, len(groups)),
-        decisions=(f"a pass for each of {len(groups)} parts of each layer",),
+        moment="a sequence's gradients",
+        seconds=_seconds(spec, counts),
+        decisions=(f"choices among {len(groups)} parts of each layer",),
         constants={
             "device": place.device,
             "sequences": TOKENS // length,
             "length": length,
+            "measured": MEASURED // length,
             "few": FEW,
             "many": MANY,
             "averages": AVERAGES,
@@ -50,23 +54,34 @@ def _groups(model: Model) -> tuple[str, ...]:
 
 
 def _ledger(spec: Spec, counts: Counts, length: int) -> list[Item]:
-    """List what is held: the model, what it says of the text, and a sequence of logits."""
-    vocabulary, matrix = spec.model.vocab_size, counts.largest
-    truth = f"{TOKENS:,} tokens x {vocabulary:,} x 32 bits"
+    """List what is held: the model, gradients, their squares, and what a sequence keeps."""
+    vocabulary, matrices = spec.model.vocab_size, counts.matrices
     work = f"{LOGITS} x {length} tokens x {vocabulary:,} x 32 bits"
-    total = f"{counts.total:,} x 32 bits"
     return [
         runtime(training_place(spec).device, RUNTIME),
-        Item("weights", 4 * counts.total, total, PUBLISHED),
-        Item("teacher", 4 * TOKENS * vocabulary, truth, MEASURED),
-        Item("logits", 4 * LOGITS * length * vocabulary, work, MEASURED),
-        Item("activations", 24 * matrix, f"{matrix:,} weights x 24 bytes", MEASURED),
+        float32("weights", counts.total),
+        float32("gradients", matrices),
+        float32("hessians", matrices),
+        _kept(spec.model, length),
+        Item("logits", 4 * LOGITS * length * vocabulary, work, COUNTED),
     ]
 
 
-def _seconds(spec: Spec, counts: Counts, groups: int) -> Seconds:
-    """Half of the layers, on average, and the head, for each part of each layer."""
+def _kept(model: Model, length: int) -> Item:
+    """Account for what layers keep for the backward pass, in float32.
+
+    Ten tensors as wide as the stream, and four of the feed-forward's width.
+    """
+    width = max(model.intermediate_size, model.moe_intermediate_size)
+    each = 4 * (10 * model.hidden_size + 4 * width * max(1, model.num_experts_per_tok))
+    layers = model.num_hidden_layers
+    formula = f"{layers} layers x {length} tokens x {each:,} bytes"
+    return Item("activations", layers * length * each, formula, COUNTED)
+
+
+def _seconds(spec: Spec, counts: Counts) -> Seconds:
+    """A pass forwards and two backwards of all tokens, and the passes that measure."""
     hardware = spec.train.hardware
-    passes = spec.model.num_hidden_layers * groups
-    work = passes * TOKENS * 2 * (counts.active / 2 + counts.embedding)
+    tokens = 3 * TOKENS + (len(AVERAGES) + 3) * MEASURED
+    work = tokens * 2 * (counts.active + counts.embedding)
     return over(work, hardware.flops_float32, ARITHMETIC[hardware.kind])

@@ -18,6 +18,7 @@ import yaml
 from leangen.generator.plan import plan
 from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import count
+from leangen.generator.render.build import build
 from leangen.spec import load
 from tests.templates.test_exceptions import rounded
 from tests.templates.test_formats import ALPHABET, AS_GPT_2, byte_level_bpe, some_model
@@ -45,9 +46,15 @@ PROJECTIONS = {
 }
 
 
-def measured(root: Path, family: str, leangen: Leangen) -> tuple[Any, Path]:
-    """Write a model and its text, and run what measures its bits."""
-    model = some_model(family, num_hidden_layers=LAYERS)
+@pytest.fixture(scope="module", params=["llama-tied", "mixtral"])
+def measured(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    leangen: Leangen,
+) -> tuple[Any, Path]:
+    """A model, and the folder in which its bits were measured."""
+    root = tmp_path_factory.mktemp("measured")
+    model = some_model(request.param, num_hidden_layers=LAYERS)
     copy.deepcopy(model).save_pretrained(root / "model")
     tokenizer = byte_level_bpe([AS_GPT_2], ALPHABET, size=320)
     tokenizer.save(str(root / "model" / "tokenizer.json"))
@@ -66,26 +73,31 @@ def chances(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@pytest.mark.parametrize("family", ["llama-tied", "mixtral"])
-def test_losses_are_divergences_of_transformers(
-    family: str, tmp_path: Path, leangen: Leangen, modules: Modules
+def test_estimates_are_near_the_divergences_of_transformers(
+    measured: tuple[Any, Path], modules: Modules
 ) -> None:
-    model, project = measured(tmp_path, family, leangen)
+    given, project = measured
+    model = copy.deepcopy(given)
     ours, whole = modules(project), copy.deepcopy(model.state_dict())
     text = np.load(project / "artifacts" / "data" / "train.npy")
-    starts = np.linspace(0, len(text) - 65, 8, dtype=int)
+    starts = np.linspace(0, len(text) - 65, 32, dtype=int)
     rows = np.stack([text[start : start + 64] for start in starts])
     tokens = torch.from_numpy(rows.astype(np.int64))
     truth = chances(model, tokens)
     found = json.loads((project / "artifacts" / "sensitivity.json").read_text())
     parts = {(part["layer"], part["group"]): part["loss"] for part in found["parts"]}
-    assert len(parts) == LAYERS * (3 if family == "mixtral" else 4)
+    assert len(parts) == LAYERS * (3 if "mixtral" in model.config.model_type else 4)
+    near = []
     for (layer, group), loss in parts.items():
         names = rf"layers\.{layer}\..*{PROJECTIONS[group]}"
         model.load_state_dict(whole)
         only(model, names, ours.rounding.quantize, 4)
         expected = (truth.exp() * (truth - chances(model, tokens))).sum(2).mean()
-        assert loss == pytest.approx(float(expected), rel=0.02)
+        near.append(loss / float(expected))
+    # A router that chooses other experts has no gradient: less is seen than happens.
+    least = 0.3 if "mixtral" in model.config.model_type else 0.6
+    assert least < np.exp(np.mean(np.log(near))) < 1.6
+    assert np.std(np.log(near)) < 0.4
 
 
 def only(model: Any, names: str, quantize: Any, bits: int) -> None:
@@ -96,26 +108,25 @@ def only(model: Any, names: str, quantize: Any, bits: int) -> None:
     model.load_state_dict(kept, strict=False)
 
 
-def test_a_choice_can_be_pasted_and_saves_most(
-    tmp_path: Path, leangen: Leangen
-) -> None:
-    _, project = measured(tmp_path, "llama", leangen)
+def test_a_choice_can_be_pasted_and_saves_most(measured: tuple[Any, Path]) -> None:
+    _, project = measured
     found = json.loads((project / "artifacts" / "sensitivity.json").read_text())
-    page = (project / "artifacts" / "sensitivity.md").read_text()
-    snippets = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    report = (project / "artifacts" / "sensitivity.md").read_text()
+    snippets = re.findall(r"```yaml\n(.*?)```", report, re.DOTALL)
     losses = [one["loss"] for one in found["choices"]]
     assert losses == sorted(losses, reverse=True)
-    assert len(snippets) == len(found["choices"]) - 2
-    for snippet, choice in zip(snippets, found["choices"][1:-1], strict=True):
+    some = [one for one in found["choices"][1:-1] if one["exceptions"]]
+    for snippet, choice in zip(snippets, some, strict=True):
         written = yaml.safe_load(PAGE) | {"evaluate": {}}
         written["quantization"] |= yaml.safe_load(snippet)["quantization"]
-        (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(written))
-        spec = load(tmp_path / "mixed.yaml")
+        page = project.parents[1] / "mixed.yaml"
+        page.write_text(yaml.safe_dump(written))
+        spec = load(page)
         by_bits = weights_by_bits(spec, count(spec.model))
         assert mean_bits(by_bits) == pytest.approx(choice["bits"])
         assert by_bits[8] // 2 == choice["bytes_more"]
         assert f"{choice['bits']:.2f} on average" in "".join(plan(spec).warnings)
-        assert choice["losses_added"] <= 1.1 * best(found["parts"], by_bits[8])
+        assert choice["estimate"] <= 1.1 * best(found["parts"], by_bits[8])
 
 
 def best(parts: list[dict[str, Any]], room: int) -> float:
@@ -126,18 +137,14 @@ def best(parts: list[dict[str, Any]], room: int) -> float:
     return float(lost[wide @ weights <= room].min())
 
 
-def test_what_is_not_rounded_is_not_measured(tmp_path: Path, leangen: Leangen) -> None:
-    some_model("llama").save_pretrained(tmp_path / "model")
-    byte_level_bpe([AS_GPT_2], ALPHABET, 320).save(
-        str(tmp_path / "model" / "tokenizer.json")
-    )
-    (tmp_path / "text.txt").write_text("")
-    page = PAGE.replace("weights: 4, group_size: 16", "weights: 16")
-    (tmp_path / "spec.yaml").write_text(page)
-    done = leangen("build", "spec.yaml", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "sensitivity does nothing with weights: 16" in done.stderr
-    (tmp_path / "spec.yaml").write_text(PAGE.replace("sensitivity: true", ""))
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    folder = tmp_path / "generated" / "felt"
-    assert not [*folder.glob("*sensitivity*"), *folder.glob("model.py")]
+def test_what_is_not_asked_for_is_not_there(measured: tuple[Any, Path]) -> None:
+    _, project = measured
+    page = project.parents[1] / "plain.yaml"
+    page.write_text(PAGE.replace("sensitivity: true", ""))
+    plain = load(page)
+    files = build(plain, plan(plain))
+    asked = load(project.parents[1] / "spec.yaml")
+    more = build(asked, plan(asked))
+    assert not {"sensitivity.py", "model.py", "tensors.py"} & files.keys()
+    same = ("export.py", "serve.py", "evaluate.py", "rounding.py", "graph.py")
+    assert all(files[name] == more[name] for name in same)
