@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from leangen.generator.plan import plan
 from leangen.spec import load
+from tests.conftest import TINY
 from tests.templates.test_formats import (
     ALPHABET,
     AS_GPT_2,
@@ -225,3 +226,17 @@ def test_experts_have_bits_of_their_own(write: Any, modules: Modules) -> None:
         off[kind] = np.abs(found - logits_of(model, PROMPT)).mean()
     assert off["said"] < 0.03
     assert off["all in 4 bits"] > 5 * off["said"]
+
+
+def test_a_diff_has_a_line_for_each_name(tmp_path: Path, leangen: Leangen) -> None:
+    page = TINY.replace("group_size: 16", "group_size: 16, exceptions: {8: [0]}")
+    file = tmp_path / "spec.yaml"
+    file.write_text(page)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    file.write_text(page.replace("[0]", "[0, 1.v_proj, o_proj]"))
+    lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
+    (told,) = [line for line in lines if line.startswith("# quantization.exceptions")]
+    assert told.split()[2:] == ["1", "names", "->", "3", "names"]
+    patch = lines[lines.index("+++ b/generated/tiny/rounding.py") :]
+    added = [line[1:].strip() for line in patch if line.startswith("+ ")]
+    assert added == ['"1.v_proj",', '"o_proj",']
