@@ -143,9 +143,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
         ),
         train=Train(**filled["train"] | {"hardware": training}),
         sparsity=_sparsity(filled["sparsity"]),
-        quantization=Quantization(
-            **{"kv_cache": engine.kv_cache[0]} | filled["quantization"]
-        ),
+        quantization=_quantization(filled["quantization"], engine),
         export=Export(formats=tuple(filled["export"].get("formats", ()))),
         target=_target(target, serving),
         serve=Serve(**serve | {"device": device}),
@@ -191,6 +189,14 @@ def _tokenizer(value: str | dict[str, int]) -> Tokenizer:
     if isinstance(value, str):
         return Tokenizer(kind=value, vocab_size=BYTE_VOCABULARY)
     return Tokenizer(kind="bpe", vocab_size=value["bpe"])
+
+
+def _quantization(values: Values, engine: Engine) -> Quantization:
+    """Build the quantization; the cache is what the engine holds unasked."""
+    exceptions = values.get("exceptions", {})
+    numbered = {int(bits): tuple(listed) for bits, listed in exceptions.items()}
+    cache = {"kv_cache": engine.kv_cache[0]}
+    return Quantization(**cache | dict(values) | {"exceptions": numbered})
 
 
 def _sparsity(values: Values) -> Sparsity:

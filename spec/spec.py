@@ -159,9 +159,14 @@ class Sparsity:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Bits of the exported weights, and of the keys and values."""
+    """Bits of the exported weights, and of the keys and values.
+
+    `exceptions`: by bits that are not `weights`, what has them: numbers of layers, names of
+    projections, and both together as 3.down_proj.
+    """
 
     weights: int
+    exceptions: Mapping[int, tuple[int | str, ...]]
     group_size: int
     method: str
     calibration_sequences: int
@@ -205,6 +210,7 @@ class Evaluate:
     """How much is measured: tokens of each text, at most."""
 
     tokens: int
+    sensitivity: bool
 
 
 @dataclass(frozen=True)

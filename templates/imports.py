@@ -161,7 +161,16 @@ from protocol import (
 )
 from quality import Scores, compare, difference, join, perplexity
 from report import in_words, markdown
-from rounding import BITS, GROUP_SIZE, HEAD_BITS, Rounded, quantize, rounded
+from rounding import (
+    BITS,
+    EXCEPTIONS,
+    GROUP_SIZE,
+    HEAD_BITS,
+    Rounded,
+    bits_of,
+    quantize,
+    rounded,
+)
 from running import TEMPERATURE, apart, go_on, speeds
 from tensors import (
     DEVICE,

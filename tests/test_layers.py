@@ -32,10 +32,12 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "text": {"errors"},
         "catalogue": {"errors", "text"},
         "structure": set(),
+        "matrices": set(),
         "spec": {"catalogue", "structure", "text"},
         "check": {"errors", "text", "catalogue"},
         "defaults": {"errors", "catalogue", "spec"},
-        "rules": {"errors", "text", "catalogue", "check", "defaults", "structure"},
+        "rules": {"errors", "text", "catalogue", "check", "defaults"}
+        | {"matrices", "structure"},
         "weights": {"errors", "spec"},
         "load": {"errors", "text", "check", "spec", "defaults", "rules", "weights"},
         "described": {"text", "catalogue", "check"},

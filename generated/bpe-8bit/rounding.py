@@ -7,12 +7,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from architecture import is_pruned
 from checkpoint import Checkpoint
 
 BITS = 8  # quantization.weights
 HEAD_BITS = 8  # the output head tells all tokens apart: it keeps more
 GROUP_SIZE = 32  # quantization.group_size: inputs that share a scale
 Rounded = tuple[np.ndarray, np.ndarray]  # levels and scales
+
+
+def bits_of(name: str) -> int:
+    """How many bits a matrix has, such as model.layers.0.self_attn.q_proj.weight."""
+    return BITS if is_pruned(name) else HEAD_BITS
 
 
 def quantize(weight: np.ndarray, bits: int) -> Rounded:
@@ -30,7 +36,6 @@ def quantize(weight: np.ndarray, bits: int) -> Rounded:
     return levels.astype(np.uint8), scales[..., 0]
 
 
-def rounded(weights: Checkpoint, name: str, bits: int) -> Iterator[Rounded]:
+def rounded(weights: Checkpoint, name: str) -> Iterator[Rounded]:
     """Round a matrix, rows after rows: levels and scales, as `quantize` gives them."""
-    for rows in weights.blocks(name):
-        yield quantize(rows, bits)
+    return (quantize(rows, bits_of(name)) for rows in weights.blocks(name))

@@ -27,7 +27,7 @@ from checkpoint import Checkpoint, open_checkpoint
 from decoder import sample
 from model import DecoderLayer, rotary_table
 from quality import Scores, join
-from rounding import BITS, HEAD_BITS, rounded
+from rounding import bits_of, rounded
 from running import TEMPERATURE
 from tensors import DEVICE, read
 
@@ -154,9 +154,9 @@ def exported(checkpoint: Checkpoint, name: str) -> Tensor:
     """Read a tensor as the exported model has it: rounded block by block, and turned back."""
     if name != HEAD and not is_pruned(name):
         return read(checkpoint, name)
-    bits, parts = BITS if is_pruned(name) else HEAD_BITS, []
-    for levels, scales in rounded(checkpoint, name, bits):
-        floats = (levels - np.float32(2 ** (bits - 1))) * scales[..., None]
+    middle, parts = np.float32(2 ** (bits_of(name) - 1)), []
+    for levels, scales in rounded(checkpoint, name):
+        floats = (levels - middle) * scales[..., None]
         parts.append(floats.reshape(len(levels), -1))
     return torch.from_numpy(np.concatenate(parts))
 

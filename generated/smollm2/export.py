@@ -33,15 +33,14 @@ from architecture import VOCAB_SIZE, is_pruned, tensor_shapes
 from artifacts import ARTIFACTS, finish, peak_bytes, run, writing
 from checkpoint import open_checkpoint
 from graph import EMBEDDING, Graph, decoder
-from rounding import BITS, GROUP_SIZE, HEAD_BITS, Rounded, rounded
+from rounding import GROUP_SIZE, HEAD_BITS, Rounded, bits_of, rounded
 
 ACCURACY_LEVEL = 4  # quantization.arithmetic: 4 is int8, 1 is float32
 
 
 def linear_stored(graph: Graph, x: str, names: Sequence[str]) -> str:
     """Multiply by matrices, stored quantized as one: (1, T, in) -> (1, T, out)."""
-    bits = BITS if is_pruned(names[0]) else HEAD_BITS
-    parts = (rounded(graph.weights, name, bits) for name in names)
+    bits, parts = bits_of(names[0]), (rounded(graph.weights, name) for name in names)
     inputs = [x, *quantized(graph, names[0], chain.from_iterable(parts), bits)]
     shapes = [tensor_shapes()[name] for name in names]
     return graph.fuse(
@@ -82,7 +81,7 @@ def quantized(
 
 def embed_stored(graph: Graph) -> str:
     """Look tokens up in the output head: input_ids (1, T) -> (1, T, C)."""
-    parts = rounded(graph.weights, EMBEDDING, HEAD_BITS)
+    parts = rounded(graph.weights, EMBEDDING)
     levels, scales = quantized(graph, EMBEDDING, parts, HEAD_BITS)
     flat = graph.inline("flat", np.array([VOCAB_SIZE, -1]))
     table = graph.add("Reshape", [levels, flat], "table")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from leangen.generator.plan.budget import Place, training_place
 from leangen.generator.plan.export import STORAGE
 from leangen.generator.plan.ledger import GIB, Item, StagePlan, largest
+from leangen.generator.plan.named import weights_by_bits
 from leangen.generator.plan.parameters import PUBLISHED, Counts
 from leangen.generator.plan.passes import RUNTIME
 from leangen.generator.plan.prune import USEFUL_TOKENS
@@ -196,6 +197,7 @@ def _on_host(spec: Spec, measuring: Measuring, near: bool) -> int:
         counts=counts,
         engine=engine,
         bits=spec.quantization.weights,
+        by_bits=weights_by_bits(spec, counts),
         group_size=spec.quantization.group_size,
         skipping=0,
     )

@@ -2,6 +2,7 @@
 
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrange
+from leangen.generator.plan.named import parts_attention
 from leangen.generator.plan.parameters import PUBLISHED, Counts
 from leangen.generator.plan.storage import cache_rows
 from leangen.spec import Spec
@@ -26,6 +27,7 @@ def plan_export(spec: Spec, counts: Counts) -> StagePlan:
             "accuracy_level": ACCURACY_LEVEL[spec.quantization.arithmetic],
             "head_bits": spec.engine.head.get(bits, bits),
             "block_exponent": BLOCK_EXPONENT,
+            "parts_attention": parts_attention(spec),
             "cache_rows": cache_rows(spec.model, spec.engine, spec.target.context),
         },
     )

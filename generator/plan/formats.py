@@ -11,6 +11,7 @@ from leangen.generator.plan.ledger import (
     arrange,
     largest,
 )
+from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import Counts
 from leangen.spec import Spec
 
@@ -31,12 +32,13 @@ SCALE_BITS = 16  # of a block of GGUF
 
 def plan_compressed_tensors(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the folder for vLLM: what is not rounded goes through as it is."""
-    quantization, wide = spec.quantization, 8 * _element(spec)
-    packed = quantization.weights + wide / quantization.group_size
+    by_bits, wide = weights_by_bits(spec, counts), 8 * _element(spec)
+    scale = wide / spec.quantization.group_size
+    packed = mean_bits(by_bits) + scale
     plain = counts.embedding + counts.head + counts.small
     copied = f"{counts.embedding:,} x {wide} bits"
     table = Item("embeddings", wide // 8 * counts.embedding, copied, MEASURED)
-    rounding = [_block(counts), _matrix(counts, packed / 8)]
+    rounding = [_block(counts), _matrix(counts, (max(by_bits) + scale) / 8)]
     moment, held = largest(
         ("the embedding, while it is copied", [table, RUNTIME]),
         ("the largest matrix, while it is rounded", [*rounding, RUNTIME]),
@@ -56,10 +58,11 @@ def plan_gguf(spec: Spec, counts: Counts) -> StagePlan:
     head = spec.engine.head.get(bits, bits)
     scale = SCALE_BITS / spec.quantization.group_size if bits < 16 else 0
     tables = counts.embedding + counts.head
-    stored = counts.matrices * (bits + scale) + tables * (head + scale)
+    by_bits = weights_by_bits(spec, counts)
+    stored = counts.matrices * (mean_bits(by_bits) + scale) + tables * (head + scale)
     family = ARCHITECTURES[spec.model.architecture]
     interleaved = family == "llama"
-    query = _matrix(counts, 2 * (bits + scale) / 8)
+    query = _matrix(counts, 2 * (max(by_bits) + scale) / 8)
     held = [_block(counts), _runtime(spec)]
     return StagePlan(
         stage="export_gguf",

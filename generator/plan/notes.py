@@ -1,10 +1,11 @@
 """What a reader of the plan must know: what a pattern saves, and what it costs."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leangen.generator.plan.exempt import exempt_share, in_words
 from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
+from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
 from leangen.generator.stages.traits import (
@@ -73,6 +74,7 @@ def warnings(spec: Spec) -> Iterator[str]:
         if dense:
             what = in_words(spec.sparsity.exempt)
             yield f"{what}: dense, {dense:.0%} of the layers' weights (sparsity.exempt)"
+    yield from _mixed(spec)
     if rounds_cache(spec):
         yield (
             "keys and values of 8 bits are slow to read a prompt with: 1,792 tokens took "
@@ -102,6 +104,18 @@ def zeros(spec: Spec) -> float:
     return 1 - kept[0] / kept[1] if kept else spec.sparsity.ratio or 0.0
 
 
+def _mixed(spec: Spec) -> Iterator[str]:
+    """Say how much of the model has other bits, of what pruning leaves."""
+    left = replace(spec, model=spec.pruned)
+    by_bits = weights_by_bits(left, count(left.model))
+    for bits in spec.quantization.exceptions:
+        share = by_bits[bits] / sum(by_bits.values())
+        yield (
+            f"{share:.0%} of the layers' weights have {bits} bits "
+            f"(quantization.exceptions): {mean_bits(by_bits):.2f} on average, and scales"
+        )
+
+
 def _smaller(spec: Spec) -> str:
     """Say what structured pruning leaves, of which every engine has the saving."""
     model, left = spec.model, spec.pruned
@@ -128,8 +142,11 @@ def _kernel(spec: Spec) -> Iterator[str]:
     name = engine_name(engine)
     able = engine.patterns.get(pattern, ())
     bits = spec.quantization.weights
+    mixed = able and spec.quantization.exceptions
     if able and not spec.target.hardware.sparse_24:
         why = f"{spec.target.hardware.id} has no sparse tensor cores"
+    elif mixed:
+        why = f"{name} is not planned to skip zeros where matrices differ in bits"
     elif able:
         why = f"{name} skips its zeros at {' or '.join(map(str, able))} bits, not at {bits}"
     else:

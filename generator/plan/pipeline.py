@@ -14,6 +14,7 @@ from leangen.generator.plan.parameters import Counts, count
 from leangen.generator.plan.prune import plan_prune
 from leangen.generator.plan.quantize import plan_quantize
 from leangen.generator.plan.recover import plan_recover
+from leangen.generator.plan.sensitivity import plan_sensitivity
 from leangen.generator.plan.serve import cache_of, engine_name, plan_serve, weights_of
 from leangen.generator.plan.storage import stored
 from leangen.generator.plan.train import plan_train
@@ -26,6 +27,7 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
     "prune": plan_prune,
     "recover": plan_recover,
     "quantize": plan_quantize,
+    "sensitivity": plan_sensitivity,
     "export": plan_export,
     "calibrate": plan_calibrate,
     "export_compressed_tensors": plan_compressed_tensors,
@@ -37,6 +39,7 @@ PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
 
 AFTER_PRUNING = (
     "quantize",
+    "sensitivity",
     "export",
     "export_compressed_tensors",
     "export_gguf",

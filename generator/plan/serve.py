@@ -3,6 +3,7 @@
 from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.exempt import exempt_share
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, largest
+from leangen.generator.plan.named import weights_by_bits
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
@@ -55,6 +56,7 @@ def weights_of(spec: Spec, counts: Counts) -> Weights:
         counts=counts,
         engine=spec.engine,
         bits=spec.quantization.weights,
+        by_bits=weights_by_bits(spec, counts),
         group_size=spec.quantization.group_size,
         skipping=1 - exempt_share(spec, counts) if skips_zeros(spec) else 0,
     )
@@ -66,8 +68,13 @@ def cache_of(spec: Spec) -> Cache:
 
 
 def skips_zeros(spec: Spec) -> bool:
-    """Whether the engine stores only the kept weights of the pattern, at these bits."""
+    """Whether the engine stores only the kept weights of the pattern, at these bits.
+
+    Where these differ by matrix, none are counted out.
+    """
     able = spec.engine.patterns.get(spec.sparsity.pattern, ())
+    if spec.quantization.exceptions:
+        return False
     return spec.quantization.weights in able and spec.target.hardware.sparse_24
 
 

@@ -1,8 +1,10 @@
 """Bytes of a model's weights as they are stored and as they are loaded, and of its KV cache."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leangen.generator.plan.ledger import Item
+from leangen.generator.plan.named import mean_bits
 from leangen.generator.plan.parameters import PUBLISHED, Counts
 from leangen.spec import Engine
 from leangen.spec.spec import Model
@@ -16,6 +18,7 @@ SEMI_STRUCTURED = "PyTorch's semi-structured layout: half the values, 2 bits for
 class Weights:
     """Weights in an engine's format; group_size counts those that share a scale.
 
+    by_bits: of the layers' matrices, whose usual bits are `bits`.
     skipping: share of the matrices' weights in matrices of pattern 2:4 for which the engine
     has a kernel.
     """
@@ -23,6 +26,7 @@ class Weights:
     counts: Counts
     engine: Engine
     bits: int
+    by_bits: Mapping[int, int]
     group_size: int
     skipping: float
 
@@ -52,7 +56,9 @@ def _accounted(weights: Weights, loaded: bool) -> list[Item]:
 def _matrices(weights: Weights, wide: int) -> list[Item]:
     """Account for the layers' matrices, and for which of their values are kept."""
     count = weights.counts.matrices
-    size, what = count * wide / 8, f"{count:,} x {wide} bits"
+    stored = weights.by_bits if wide == weights.bits else {wide: count}
+    size = sum(bits * number for bits, number in stored.items()) / 8
+    what = ", ".join(f"{number:,} x {bits} bits" for bits, number in stored.items())
     items = []
     if weights.skipping:
         skipping = int(count * weights.skipping)
@@ -73,8 +79,8 @@ def _scales(weights: Weights, loaded: bool) -> Item:
     if engine.head_scales:
         scaled += counts.head or counts.embedding
     group = engine.group_size or weights.group_size
-    each = engine.scale_bits + (weights.bits if engine.zeros else 0)
-    formula = f"{scaled:,} / groups of {group} x {each} bits"
+    each = engine.scale_bits + (mean_bits(weights.by_bits) if engine.zeros else 0)
+    formula = f"{scaled:,} / groups of {group} x {each:g} bits"
     times = 2 if loaded and engine.repacks else 1
     formula += ", twice: ONNX Runtime packs them again" if times == 2 else ""
     return Item("scales", int(times * scaled / group * each / 8), formula, GROUPS)

@@ -58,6 +58,8 @@ def _variants(spec: Spec, weights: int, kv_cache: int) -> dict[str, Spec]:
         "quantization.weights": weights,
         "quantization.kv_cache": kv_cache,
     }
+    if weights != spec.quantization.weights:
+        bits["quantization.exceptions"] = None
     if weights >= 16:
         bits |= {f"quantization.{name}": None for name in INTEGERS_ALONE}
     varied = {}

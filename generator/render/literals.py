@@ -45,7 +45,8 @@ def _lines(start: str, items: list[str], end: str) -> str:
     """One item a line, so that a change of one is a diff of one line."""
     if not items:
         return start + end
-    return start + "\n" + "".join(f"    {item},\n" for item in items) + end
+    inner = (item.replace("\n", "\n    ") for item in items)
+    return start + "\n" + "".join(f"    {item},\n" for item in inner) + end
 
 
 def bare(value: object) -> Bare:

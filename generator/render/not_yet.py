@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from leangen.generator.plan.named import bits_of_experts, parts_experts
 from leangen.generator.plan.storage import cache_rows
 from leangen.generator.stages.traits import (
     measures_in_torch,
@@ -48,16 +49,29 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "sparsity.method", what, "wanda"
     if model.num_experts and on_grid(spec):
         yield "quantization.method", "GPTQ for a mixture of experts", "nearest"
+    if quantization.exceptions and on_grid(spec):
+        what = "GPTQ where matrices differ in bits"
+        yield "quantization.method", what, "nearest, or no quantization.exceptions"
     if rounds_cache(spec) and measures_in_torch(spec):
         what = "8 bits where models are measured on the GPU that trains them"
         yield "quantization.kv_cache", what, "kv_cache: 32"
+    if model.num_experts and parts_experts(spec):
+        # ONNX Runtime's QMoE has one number of bits for all of a layer's experts.
+        what = "other bits for some of an expert's matrices"
+        together = f"{model.gate}, {model.up} and {model.down} of a layer, or none"
+        yield "quantization.exceptions", what, together
+    packed = "compressed-tensors" in spec.export.formats
+    if model.num_experts and quantization.exceptions and packed:
+        # vLLM looks for the bits of experts by other names than those of linear layers.
+        what = "compressed-tensors with experts where matrices differ in bits"
+        yield "export.formats", what, "gguf, or no quantization.exceptions"
     rows = cache_rows(model, spec.engine, spec.target.context)
     if rounds_cache(spec) and rows < spec.target.context and model.head_dim % 16:
         # GroupQueryAttention has no such heads in a cache that slides.
         what = f"8 bits for a window of heads {model.head_dim} wide"
         yield "quantization.kv_cache", what, "kv_cache: 32"
     exact = quantization.arithmetic == "float32"
-    if exact and quantization.weights == 8 and model.num_experts:
+    if model.num_experts and exact and 8 in bits_of_experts(spec):
         # ONNX Runtime's QMoE rounds the inputs of such experts at any level.
         what = "experts of 8 bits in float32 arithmetic"
         yield "quantization.arithmetic", what, "int8; or weights: 4"

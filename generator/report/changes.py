@@ -166,5 +166,8 @@ def _times(before: Seconds | None, after: Seconds | None) -> tuple[str, str]:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, dict):  # names by bits: the patch below has them line by line
+        listed = [names for names in value.values() if isinstance(names, list)]
+        return f"{sum(map(len, listed))} names" if listed else "none"
     number = isinstance(value, int) and not isinstance(value, bool)
     return f"{value:,}" if number else str(value).lower()

@@ -6,6 +6,7 @@ from leangen.generator.stages.traits import (
     calibrates,
     is_new,
     is_sparse,
+    measures_bits,
     measures_in_torch,
     on_grid,
     reads_calibration,
@@ -82,7 +83,8 @@ def measured_texts(spec: Spec) -> tuple[str, ...]:
 def splits_of(spec: Spec) -> tuple[str, ...]:
     """Name the texts that data.py writes the tokens of."""
     found = ["train", "val"] if trains(spec) else []
-    found += [calibration_of(spec)] if reads_calibration(spec) else []
+    calibrating = reads_calibration(spec) or measures_bits(spec)
+    found += [calibration_of(spec)] if calibrating else []
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
 
 
@@ -107,6 +109,11 @@ def read_by_quantizing(spec: Spec) -> tuple[str, ...]:
     """What is put on a grid, what it aims at, and the text that it is measured on."""
     models = dict.fromkeys((checkpoints_of(spec)[-1], aim_of(spec)))
     return *models, *tokens(calibration_of(spec))
+
+
+def read_by_sensitivity(spec: Spec) -> tuple[str, ...]:
+    """The model is rounded as it is exported, and reads calibration text."""
+    return *checkpoints_of(spec)[-1:], *tokens(calibration_of(spec))
 
 
 def read_by_packing(spec: Spec) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from leangen.generator.stages.artifacts import (
     read_by_pruning,
     read_by_quantizing,
     read_by_recovery,
+    read_by_sensitivity,
     read_by_training,
     splits_of,
     tokens,
@@ -28,6 +29,7 @@ from leangen.generator.stages.traits import (
     is_new,
     is_sparse,
     lays_out,
+    measures_bits,
     measures_in_torch,
     on_grid,
     recovers,
@@ -72,7 +74,12 @@ class Stage:
 
 TARGET = ("target.hardware", "target.vram_budget")
 ENGINE = ("serve.engine", "serve.device")
-BITS = ("quantization.weights", "quantization.group_size", "quantization.kv_cache")
+WEIGHTS = (
+    "quantization.weights",
+    "quantization.exceptions",
+    "quantization.group_size",
+)
+BITS = (*WEIGHTS, "quantization.kv_cache")
 MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     *TARGET,
     "target.context",
@@ -175,15 +182,24 @@ STAGES = (
     ),
     Stage(
         "rounding",
-        fields=("quantization.weights", "quantization.group_size"),
+        fields=WEIGHTS,
         present=lambda spec: spec.quantization.weights < 16,
         runs=False,
         part_of=("export",),
     ),
     Stage(
+        "sensitivity",
+        fields=("model", "quantization.group_size"),
+        costs=("model", "evaluate.sensitivity", "train.hardware", *TARGET)
+        + ("target.context",),
+        reads=read_by_sensitivity,
+        writes=lambda spec: ("sensitivity.json", "sensitivity.md"),
+        present=measures_bits,
+    ),
+    Stage(
         "export",
         fields=("model", "quantization"),
-        costs=("model", "quantization.weights", "quantization.group_size")
+        costs=("model", *WEIGHTS)
         + ("quantization.arithmetic",)
         + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: (exported_from(spec),),
@@ -191,9 +207,8 @@ STAGES = (
     ),
     Stage(
         "export_compressed_tensors",
-        fields=("model", "tokenizer"),
-        costs=("model", "quantization.weights", "quantization.group_size", *TARGET)
-        + ("export.formats",),
+        fields=("model", "tokenizer", "quantization.exceptions"),
+        costs=("model", *WEIGHTS, *TARGET) + ("export.formats",),
         reads=read_by_packing,
         writes=lambda spec: ("compressed-tensors",),
         present=lambda spec: "compressed-tensors" in spec.export.formats,
@@ -206,8 +221,8 @@ STAGES = (
     Stage(
         "export_gguf",
         fields=("model", "tokenizer", "quantization.weights"),
-        costs=("model", "tokenizer.kind", "quantization.weights", *TARGET, *ENGINE)
-        + ("quantization.group_size", "export.formats"),
+        costs=("model", "tokenizer.kind", *WEIGHTS, *TARGET, *ENGINE)
+        + ("export.formats",),
         reads=lambda spec: (exported_from(spec), *vocabulary(spec)),
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,
@@ -215,8 +230,7 @@ STAGES = (
     Stage("decoder", runs=False),
     Stage(
         "calibrate",
-        costs=("model", "quantization.weights", "quantization.group_size")
-        + ("quantization.kv_cache", *TARGET, "target.context", *ENGINE),
+        costs=("model", *BITS) + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: ("onnx", *tokens(calibration_of(spec))),
         writes=lambda spec: ("cache_scales.npz",),
         present=lambda spec: is_here(spec) and rounds_cache(spec),
@@ -238,7 +252,7 @@ STAGES = (
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
         costs=("model", "tokenizer", "evaluate.tokens", "train.hardware")
         + ("train.precision", "target.context", "data.out_of_sample", *TARGET)
-        + ("quantization.weights", "quantization.group_size"),
+        + WEIGHTS,
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=is_here,

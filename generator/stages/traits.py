@@ -69,6 +69,11 @@ def reads_calibration(spec: Spec) -> bool:
     return calibrates(spec) or on_grid(spec) or rounds_cache(spec)
 
 
+def measures_bits(spec: Spec) -> bool:
+    """Whether it is measured what matrices lose by their bits."""
+    return is_here(spec) and spec.evaluate.sensitivity
+
+
 def recovers(spec: Spec) -> bool:
     return spec.sparsity.recover is not None
 
@@ -81,7 +86,8 @@ def is_here(spec: Spec) -> bool:
 def computes(spec: Spec) -> bool:
     """Whether any stage needs torch."""
     measures = is_here(spec) and measures_in_torch(spec)
-    return trains(spec) or is_sparse(spec) or on_grid(spec) or measures
+    fitted = on_grid(spec) or measures_bits(spec)
+    return trains(spec) or is_sparse(spec) or fitted or measures
 
 
 def lays_out(spec: Spec) -> bool:

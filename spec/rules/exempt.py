@@ -1,12 +1,10 @@
 """Rules on what a pruning leaves dense: layers and projections that there are."""
 
 from leangen.spec.check.wording import either
+from leangen.spec.matrices import projections
 from leangen.spec.rules.rule import Problem, idle, rule
 
 FIELD = "sparsity.exempt"
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-GATED = ("gate_proj", "up_proj", "down_proj")
-NUMBERED = ("w1", "w2", "w3")  # what mixtral's experts call them
 Exempt = list[int | str] | None
 
 
@@ -50,11 +48,6 @@ def something_is_pruned(exempt: Exempt, layers: int, family: str) -> Problem | N
             remedy = "shorten the list, or write pattern: dense"
             return Problem(FIELD, "leaves nothing to prune", suggestion=remedy)
     return None
-
-
-def projections(family: str) -> tuple[str, ...]:
-    """Name the matrices of a layer of a family."""
-    return ATTENTION + (NUMBERED if family == "mixtral" else GATED)
 
 
 RULES = (

@@ -3,6 +3,7 @@
 from leangen.spec.check.wording import either
 from leangen.spec.defaults import HOME, LONGEST, NO_HOME, WHOLE_PATH
 from leangen.spec.rules import (
+    exceptions,
     exempt,
     formats,
     origin,
@@ -95,6 +96,7 @@ def other_texts_are_at_no_home(globs: list[str] | None) -> Problem | None:
     "sparsity.method",
     "quantization.kv_cache",
     "quantization.method",
+    "evaluate.sensitivity",
     written="data.calibration",
 )
 def only_activations_need_a_text(
@@ -102,10 +104,12 @@ def only_activations_need_a_text(
     method: str,
     cache: int | None,
     rounding: str,
+    sensitivity: bool,
     globs: list[str] | None,
 ) -> Problem | None:
     """Calibration text is what activations are measured on: a layer's, and the cache's."""
-    if rounding == "gptq" or cache is not None and cache < 16:
+    cached = cache is not None and cache < 16
+    if rounding == "gptq" or sensitivity or cached:
         return None
     return _only_if_measured("data.calibration", pattern, method, globs)
 
@@ -229,6 +233,7 @@ RULES = (
     *placement.RULES,
     *formats.RULES,
     *exempt.RULES,
+    *exceptions.RULES,
     *structure.RULES,
     *remains.RULES,
     unstructured_has_a_ratio,

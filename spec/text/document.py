@@ -65,8 +65,8 @@ def dotted(path: FieldPath) -> str:
 
 def steps(path: str) -> FieldPath:
     """Read a path that dotted wrote."""
-    parts = re.findall(r"[^.\[\]]+", path)
-    return tuple(int(part) if part.isdigit() else part for part in parts)
+    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", path)
+    return tuple(int(index) if index else name for index, name in parts)
 
 
 def shorten(text: str) -> str:

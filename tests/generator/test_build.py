@@ -118,8 +118,10 @@ OPTIONS: dict[str, list[Any]] = {
         {"weights": 16, "kv_cache": 8},
         {},
         {"weights": 4},
+        {"weights": 4, "exceptions": {8: ["down_proj", "0.v_proj"]}},
         {"kv_cache": 8},
     ],
+    "evaluate__sensitivity": [False, True],
     "serve": [{}, {"host": "::1"}],
     "gates": [{}, {"perplexity_ratio": 1.5}],
 }
@@ -154,6 +156,8 @@ def test_every_pair_of_options_renders_to_clean_scripts(tmp_path: Path) -> None:
         made = page(**choice)
         if made["train"]["precision"] == "bf16":
             made["train"]["hardware"] = "h200"
+        if made["quantization"].get("weights", 8) >= 16:
+            made["evaluate"]["sensitivity"] = False
         write(tmp_path / str(number), render(made))
     lint(tmp_path)
 

@@ -41,6 +41,8 @@ CHANGES: list[dict[str, Any]] = [
         "sparsity": STRUCTURED | {"recover": {"tokens": 10**9, "distill": True}},
     },
     {"quantization": {"weights": 16}, "target": CPU},
+    {"quantization": {"weights": 4, "exceptions": {8: [0, "3.v_proj"]}}, "target": CPU},
+    {"evaluate": {"sensitivity": True}},
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},
     {"serve": {"engine": "torch"}, "quantization": {"weights": 8}, "sparsity": SPARSE},
     {"export": {"formats": ["compressed-tensors", "gguf"]}, "target": CPU},

@@ -1,4 +1,4 @@
-"""What stays dense is counted as the matrices by their names are."""
+"""What stays dense, or has other bits, is counted as the matrices by their names are."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from leangen.generator.plan import plan
 from leangen.generator.plan.exempt import exempt_share
 from leangen.generator.plan.parameters import count
 from leangen.spec import LeangenError, Spec, loads
-from leangen.spec.rules.exempt import projections
+from leangen.spec.matrices import projections
 
 FAMILIES = {"qwen3-0.6b": "qwen3", "mixtral-8x7b-v0.1": "mixtral"}
 LAYERS = {"qwen3-0.6b": 28, "mixtral-8x7b-v0.1": 32}
@@ -64,6 +64,41 @@ def test_the_share_is_that_of_the_matrices(data: st.DataObject, preset: str) -> 
     counts = count(spec.model)
     assert sum(sizes.values()) == counts.matrices
     assert exempt_share(spec, counts) == pytest.approx(dense / counts.matrices)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), PRESETS)
+def test_other_bits_are_counted_as_the_matrices_are(
+    data: st.DataObject, preset: str
+) -> None:
+    """Names inside others are refused; what is left is one of a layer, or neither."""
+    layers, names = LAYERS[preset], projections(FAMILIES[preset])
+    every = [(i, name) for i in range(layers) for name in names]
+    picked = data.draw(st.lists(st.sampled_from(every), max_size=9, unique=True))
+    whole = data.draw(st.none() | st.integers(0, layers - 1) | st.sampled_from(names))
+    listed = [f"{i}.{name}" for i, name in picked if whole not in (i, name)]
+    exceptions = {8: [*listed, *([whole] if whole is not None else [])] or [0]}
+    page: dict[str, Any] = {
+        "leangen": 1,
+        "name": "mixed",
+        "model": {"preset": preset},
+        "quantization": {"weights": 4, "exceptions": exceptions},
+        "target": {"hardware": "x86-avx512", "context": 1024},
+    }
+    spec = loads(yaml.safe_dump(page))
+    wide = {
+        (i, name)
+        for i, name in every
+        if {i, name, f"{i}.{name}"}.intersection(exceptions[8])
+    }
+    sizes = matrices(spec)
+    ledger = {i.item: i for i in plan(spec).stages["serve"].ledger}
+    bits = sum(size * (8 if one in wide else 4) for one, size in sizes.items())
+    assert ledger["weights"].bytes == bits // 8
+    for inside in listed[:1]:
+        page["quantization"]["exceptions"] = {8: [*exceptions[8], inside]}
+        with pytest.raises(LeangenError, match=f"{inside} is an exception already"):
+            loads(yaml.safe_dump(page))
 
 
 ANY = st.one_of(
