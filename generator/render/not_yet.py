@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from leangen.generator.plan.storage import cache_rows
 from leangen.generator.stages.traits import (
     measures_in_torch,
+    recovers_by_layers,
     rounds_cache,
 )
 from leangen.spec import Spec
@@ -45,6 +46,9 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if model.num_experts and spec.sparsity.method == "sparsegpt":
         what = "SparseGPT for a mixture of experts"
         yield "sparsity.method", what, "wanda"
+    if model.num_experts and recovers_by_layers(spec):
+        what = "recovery by layers for a mixture of experts"
+        yield "sparsity.recover.scope", what, "scope: model"
     if rounds_cache(spec) and measures_in_torch(spec):
         what = "8 bits where models are measured on the GPU that trains them"
         yield "quantization.kv_cache", what, "kv_cache: 32"

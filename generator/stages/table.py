@@ -29,6 +29,7 @@ from leangen.generator.stages.traits import (
     lays_out,
     measures_in_torch,
     recovers,
+    recovers_by_layers,
     rounds_cache,
     trains,
     tunes,
@@ -112,7 +113,11 @@ STAGES = (
         present=is_here,
     ),
     Stage("layout", fields=("model",), present=lays_out, runs=False),
-    Stage("progress", present=calibrates, runs=False),
+    Stage(
+        "progress",
+        present=lambda spec: calibrates(spec) or recovers_by_layers(spec),
+        runs=False,
+    ),
     Stage("model", fields=("model",), present=computes, runs=False),
     Stage("tensors", fields=("train.hardware",), present=computes, runs=False),
     Stage("fitting", fields=("model",), present=fits, runs=False, part_of="prune"),
@@ -140,11 +145,13 @@ STAGES = (
     ),
     Stage(
         "recover",
-        fields=(*MEMORY, "sparsity.recover"),
-        costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill"),
+        fields=(*MEMORY, "train.seed", "sparsity.recover"),
+        costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill")
+        + ("sparsity.recover.scope",),
         reads=read_by_recovery,
         writes=lambda spec: ("recovered",),
         present=recovers,
+        variant=lambda spec: "layers" if recovers_by_layers(spec) else "script",
     ),
     Stage(
         "graph",

@@ -1,0 +1,110 @@
+"""Recovery by layers: a layer of each model, its optimizer, and two models' hidden states."""
+
+from dataclasses import replace
+
+from leangen.generator.plan.budget import training_place
+from leangen.generator.plan.ledger import Item, StagePlan, arrange
+from leangen.generator.plan.parameters import PUBLISHED, count
+from leangen.generator.plan.passes import Passes
+from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
+from leangen.generator.plan.step import (
+    Training,
+    layer_bytes,
+    layer_bytes_on_cpu,
+    sequence_length,
+    training_of,
+)
+from leangen.generator.plan.train_memory import ADAMW, FITTED, RUNTIME, runtime
+from leangen.spec import Spec
+from leangen.spec.spec import Recover
+
+STEP_TOKENS = (
+    2_048  # of a step of the optimizer, in whole sequences (docs/decisions.md)
+)
+HELD_OUT = 16  # sequences that tell how much of the error is gone
+PASSES = 5  # the dense layer's, the step's three, and the recovered layer's
+
+
+def plan_recover_layers(spec: Spec, recover: Recover) -> StagePlan:
+    """Plan a recovery of one layer after the other."""
+    length = sequence_length(spec)
+    batch = max(1, STEP_TOKENS // length)
+    sequences = max(1, recover.tokens // (batch * length)) * batch
+    training = replace(training_of(spec, count(spec.pruned), recover), batch_size=batch)
+    text = Passes(
+        model=spec.model,
+        counts=count(spec.model),
+        place=training_place(spec),
+        length=length,
+        sequences=sequences + HELD_OUT,
+        precision=spec.train.precision,
+    )
+    beside = _ledger(training, text)
+    states = text.calibration(copies=2, source="recover.py")
+    held = arrange([*beside, states])
+    budget = training.place.budget_bytes
+    near = budget is None or sum(item.bytes for item in held) <= budget
+    away = not near and training.place.device == "cuda"
+    where = ", hidden states on the host" if away else ""
+    return StagePlan(
+        stage="recover",
+        place=training.place,
+        ledger=arrange(beside) if away else held,
+        moment="end of a layer's backward pass",
+        seconds=_seconds(text),
+        decisions=(f"one layer at a time, {batch} sequences a step{where}",),
+        constants={
+            "device": training.place.device,
+            "batch_size": batch,
+            "sequences": sequences,
+            "held_out": HELD_OUT,
+            "bf16": text.element == 2,
+            "hidden_device": "cpu" if away else training.place.device,
+        },
+    )
+
+
+def _ledger(training: Training, text: Passes) -> list[Item]:
+    """List what is held beside the text's hidden states."""
+    device, layer, dense = (
+        training.place.device,
+        training.counts.layer,
+        text.counts.layer,
+    )
+    bits = 48 if text.element == 2 else 32
+    copies = ", and copies to compute with" if bits == 48 else ""
+    items = [
+        runtime(device, RUNTIME),
+        Item(
+            "weights",
+            dense * bits // 8,
+            f"{dense:,} x {bits} bits: the dense model's{copies}",
+            PUBLISHED,
+        ),
+        Item("master_weights", 4 * layer, f"{layer:,} x 32 bits", ADAMW),
+        Item("optimizer", 8 * layer, f"{layer:,} x 2 moments x 32 bits", ADAMW),
+        Item("gradients", 4 * layer, f"{layer:,} x 32 bits", ADAMW),
+        _activations(training),
+    ]
+    if training.masked:
+        mask = f"{layer:,} x 1 byte: which weights are zero"
+        items.append(Item("metadata", layer, mask, "recover.py"))
+    return items
+
+
+def _activations(training: Training) -> Item:
+    """Account for what a layer keeps of a step for its backward pass, and works in there."""
+    tokens = training.batch_size * training.length
+    on_cpu = training.place.device == "cpu"
+    each = layer_bytes_on_cpu(training.model) if on_cpu else layer_bytes(training)
+    copies = 2
+    formula = f"{copies} x {each:,} bytes x {tokens:,} tokens"
+    return Item("activations", copies * each * tokens, formula, FITTED)
+
+
+def _seconds(text: Passes) -> Seconds:
+    """Passes of the text through the layers of both models, and one backward, of two."""
+    hardware = text.place.hardware
+    rate = hardware.flops_bf16 if text.element == 2 else hardware.flops_float32
+    work = PASSES * 2 * text.tokens * text.counts.active
+    return over(work, rate, ARITHMETIC[hardware.kind])
