@@ -21,15 +21,18 @@ from leangen.spec.spec import Recover
 STEP_TOKENS = (
     2_048  # of a step of the optimizer, in whole sequences (docs/decisions.md)
 )
+# Of text, at most, beside what is held out: more tokens go through it several times. It
+# bounds the hidden states: those of an 8B take 4 GiB in bf16.
+TEXT_TOKENS = 2**18
 HELD_OUT = 16  # sequences that tell how much of the error is gone
-PASSES = 5  # the dense layer's, the step's three, and the recovered layer's
 
 
 def plan_recover_layers(spec: Spec, recover: Recover) -> StagePlan:
     """Plan a recovery of one layer after the other."""
     length = sequence_length(spec)
     batch = max(1, STEP_TOKENS // length)
-    sequences = max(1, recover.tokens // (batch * length)) * batch
+    steps = min(recover.tokens, TEXT_TOKENS) // (batch * length)
+    sequences = max(1, steps) * batch
     training = replace(training_of(spec, count(spec.pruned), recover), batch_size=batch)
     text = Passes(
         model=spec.model,
@@ -51,7 +54,7 @@ def plan_recover_layers(spec: Spec, recover: Recover) -> StagePlan:
         place=training.place,
         ledger=arrange(beside) if away else held,
         moment="end of a layer's backward pass",
-        seconds=_seconds(text),
+        seconds=_seconds(text, recover.tokens),
         decisions=(f"one layer at a time, {batch} sequences a step{where}",),
         constants={
             "device": training.place.device,
@@ -102,9 +105,9 @@ def _activations(training: Training) -> Item:
     return Item("activations", copies * each * tokens, formula, FITTED)
 
 
-def _seconds(text: Passes) -> Seconds:
-    """Passes of the text through the layers of both models, and one backward, of two."""
+def _seconds(text: Passes, tokens: int) -> Seconds:
+    """A step's three passes over its tokens, and one of each model over the text."""
     hardware = text.place.hardware
     rate = hardware.flops_bf16 if text.element == 2 else hardware.flops_float32
-    work = PASSES * 2 * text.tokens * text.counts.active
+    work = 2 * text.counts.active * (3 * tokens + 2 * text.tokens)
     return over(work, rate, ARITHMETIC[hardware.kind])

@@ -41,6 +41,8 @@ quantization: {weights: 4, group_size: 16}
 target: {hardware: x86-2core, context: 64}
 serve: {device: cpu}
 """
+PRUNING = ("prune", "sparse")  # a stage, and the checkpoint that it makes
+BY_LAYERS = "wanda, recover: {scope: layers, tokens: 4k}"
 EMBEDDING = "model.embed_tokens.weight"
 Weights = dict[str, np.ndarray]
 
@@ -131,17 +133,18 @@ def slow(root: Path) -> None:
     edit(root, "progress.py", "import os\n", "import os\nimport time\n")
 
 
-def layers_done(root: Path) -> int:
-    progress = root / "generated/given/artifacts/.sparse.partial.json"
+def layers_done(root: Path, checkpoint: str) -> int:
+    progress = root / f"generated/given/artifacts/.{checkpoint}.partial.json"
     try:
         return int(json.loads(progress.read_text())["layers"])
     except FileNotFoundError:
         return 0
 
 
-def kill_after(root: Path, layers: int) -> None:
-    process = start(root, "prune")
-    while process.poll() is None and layers_done(root) < layers:
+def kill_after(root: Path, layers: int, making: tuple[str, str] = PRUNING) -> None:
+    stage, checkpoint = making
+    process = start(root, stage)
+    while process.poll() is None and layers_done(root, checkpoint) < layers:
         time.sleep(0.005)
     process.kill()
     process.communicate()
@@ -149,27 +152,34 @@ def kill_after(root: Path, layers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "shard"),
-    [("wanda", "100_000"), ("sparsegpt", "5_000_000_000")],
-    ids=["layers in shards", "a fit in one file"],
+    ("method", "shard", "making"),
+    [
+        ("wanda", "100_000", PRUNING),
+        ("sparsegpt", "5_000_000_000", PRUNING),
+        (BY_LAYERS, "5_000_000_000", ("recover", "recovered")),
+    ],
+    ids=["layers in shards", "a fit in one file", "a recovery by layers"],
 )
-def test_a_killed_pruning_ends_with_the_same_bytes(
-    project: Path, leangen: Leangen, method: str, shard: str
+def test_what_goes_layer_by_layer_ends_with_the_same_bytes_if_killed(
+    project: Path, leangen: Leangen, method: str, shard: str, making: tuple[str, str]
 ) -> None:
+    stage, checkpoint = making
     (project / "spec.yaml").write_text(PAGE.replace("wanda", method))
     assert leangen("build", "spec.yaml", cwd=project).returncode == 0
     edit(project, "layout.py", "5_000_000_000", shard)
+    for needed in () if making == PRUNING else ("data", "prune"):
+        assert run(project, needed) == ""
     slow(project)
-    assert run(project, "prune") == ""
-    expected = contents(project, "sparse")
+    assert run(project, stage) == ""
+    expected = contents(project, checkpoint)
     assert len(expected) == (3 if shard == "5_000_000_000" else 8)
-    shutil.rmtree(project / "generated/given/artifacts/sparse")
-    for layers in range(1, LAYERS):
-        kill_after(project, layers)
-        assert layers <= layers_done(project) < LAYERS
-    assert run(project, "prune") == ""
-    assert contents(project, "sparse") == expected
-    left = (project / "generated/given/artifacts").glob(".sparse*")
+    shutil.rmtree(project / f"generated/given/artifacts/{checkpoint}")
+    for layers in range(1, LAYERS, 1 if making == PRUNING else 2):
+        kill_after(project, layers, making)
+        assert layers <= layers_done(project, checkpoint) < LAYERS
+    assert run(project, stage) == ""
+    assert contents(project, checkpoint) == expected
+    left = (project / "generated/given/artifacts").glob(f".{checkpoint}*")
     assert not list(left)
 
 
