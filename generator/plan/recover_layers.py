@@ -18,13 +18,12 @@ from leangen.generator.plan.train_memory import ADAMW, FITTED, RUNTIME, runtime
 from leangen.spec import Spec
 from leangen.spec.spec import Recover
 
-STEP_TOKENS = (
-    2_048  # of a step of the optimizer, in whole sequences (docs/decisions.md)
-)
+# Of a step of the optimizer, in whole sequences: docs/decisions.md.
+STEP_TOKENS = 1_024
 # Of text, at most, beside what is held out: more tokens go through it several times. It
-# bounds the hidden states: those of an 8B take 4 GiB in bf16.
-TEXT_TOKENS = 2**18
-HELD_OUT = 16  # sequences that tell how much of the error is gone
+# bounds the hidden states: those of an 8B take 1.5 GiB in bf16.
+TEXT_TOKENS = 2**16
+HELD_OUT = 8  # sequences that tell how much of the error is gone
 
 
 def plan_recover_layers(spec: Spec, recover: Recover) -> StagePlan:

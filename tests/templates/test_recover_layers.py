@@ -6,16 +6,24 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
-from tests.templates.test_families import Case, Modules, read_back, write_checkpoint
+from tests.conftest import Leangen
+from tests.templates.test_families import (
+    EXPERTS,
+    SIZES,
+    Case,
+    Modules,
+    read_back,
+    write_checkpoint,
+)
 from tests.templates.test_structured import CASES, LAYERS, written
 
 PAGE = """\
 leangen: 1
 name: given
 model: {{checkpoint: ./model}}
-sparsity: {{{shares}, recover: {{scope: layers, tokens: 8k}}}}
+sparsity: {{{shares}, recover: {{scope: layers, tokens: 4k}}}}
 quantization: {{weights: 32}}
 target: {{hardware: x86-2core, context: 64}}
 serve: {{device: cpu}}
@@ -41,9 +49,9 @@ def streams(model: PreTrainedModel, tokens: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def missed(made: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:
-    """Mean over tokens of the squared error relative to the aim's."""
-    size = aim.pow(2).sum(-1)
-    return ((made - aim).pow(2).sum(-1) / size).mean()
+    """Mean of the squared errors of tokens relative to theirs, and of all relative to all."""
+    wrong, size = (made - aim).pow(2).sum(-1), aim.pow(2).sum(-1)
+    return ((wrong / size).mean() + wrong.sum() / size.sum()) / 2
 
 
 class Given(NamedTuple):
@@ -118,3 +126,14 @@ def test_the_dense_model_comes_nearer_and_zeros_stay(given: Given) -> None:
     assert opened("recovered").dtypes == opened(given.name).dtypes
     kinds = {*opened("recovered").dtypes.values()}
     assert kinds == {*opened("dense").dtypes.values()}
+
+
+def test_a_mixture_of_experts_is_refused_at_build(
+    tmp_path: Path, leangen: Leangen
+) -> None:
+    config = AutoConfig.for_model("mixtral", **SIZES | EXPERTS)
+    config.save_pretrained(tmp_path / "model")
+    (tmp_path / "spec.yaml").write_text(PAGE.format(shares=ZEROS))
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "recovery by layers for a mixture of experts" in done.stderr
