@@ -33,7 +33,7 @@ LONGEST = (
 PUBLISHED = 16  # bits of given weights, unless the spec asks for others
 TUNING = 2e-5  # learning rate for given weights, likewise: TRL's SFTConfig has it, too
 # Learning rate of a recovery by layers, of a matrix's root mean square: docs/decisions.md.
-BY_LAYERS = 3e-2
+BY_LAYERS = 1e-2
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 HOME = "~"

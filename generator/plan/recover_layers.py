@@ -19,7 +19,7 @@ from leangen.spec import Spec
 from leangen.spec.spec import Recover
 
 # Of a step of the optimizer, in whole sequences: docs/decisions.md.
-STEP_TOKENS = 1_024
+STEP_TOKENS = 512
 # Of text, at most, beside what is held out: more tokens go through it several times. It
 # bounds the hidden states: those of an 8B take 1.5 GiB in bf16.
 TEXT_TOKENS = 2**16
