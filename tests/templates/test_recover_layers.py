@@ -128,6 +128,15 @@ def test_the_dense_model_comes_nearer_and_zeros_stay(given: Given) -> None:
     assert kinds == {*opened("dense").dtypes.values()}
 
 
+@pytest.mark.parametrize("given", [FAMILIES["llama"]], indirect=True)
+def test_a_layer_that_training_makes_worse_stays_as_it_was(given: Given) -> None:
+    given.ours.recover.LEARNING_RATE = 9.0
+    given.ours.recover.main()
+    recovered = given.read("recovered")
+    for name, weight in given.pruned.named_parameters():
+        assert (weight == recovered.get_parameter(name)).all(), name
+
+
 def test_a_mixture_of_experts_is_refused_at_build(
     tmp_path: Path, leangen: Leangen
 ) -> None:
