@@ -23,6 +23,9 @@ STEP_TOKENS = 512
 # Of text, at most, beside what is held out: more tokens go through it several times. It
 # bounds the hidden states: those of an 8B take 1.5 GiB in bf16.
 TEXT_TOKENS = 2**16
+# Of what a layer keeps for its backward pass: that and its gradients, and on a GPU, where it
+# was not measured, as much again for what is not compiled into one kernel.
+COPIES = {"cpu": 2, "cuda": 3}
 HELD_OUT = 8  # sequences that tell how much of the error is gone
 
 
@@ -99,7 +102,7 @@ def _activations(training: Training) -> Item:
     tokens = training.batch_size * training.length
     on_cpu = training.place.device == "cpu"
     each = layer_bytes_on_cpu(training.model) if on_cpu else layer_bytes(training)
-    copies = 2
+    copies = COPIES[training.place.device]
     formula = f"{copies} x {each:,} bytes x {tokens:,} tokens"
     return Item("activations", copies * each * tokens, formula, FITTED)
 
