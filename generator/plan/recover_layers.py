@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.ledger import Item, StagePlan, arrange
+from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import PUBLISHED, count
 from leangen.generator.plan.passes import Passes
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
@@ -14,10 +14,12 @@ from leangen.generator.plan.step import (
     sequence_length,
     training_of,
 )
-from leangen.generator.plan.train_memory import ADAMW, FITTED, RUNTIME, runtime
+from leangen.generator.plan.train_memory import ADAMW, FITTED, runtime
 from leangen.spec import Spec
 from leangen.spec.spec import Recover
 
+# Python and torch, and what is read of a layer; CUDA's context and workspaces, as in training.
+RUNTIME = {"cpu": 335 * MIB, "cuda": 790 * MIB}
 # Of a step of the optimizer, in whole sequences: docs/decisions.md.
 STEP_TOKENS = 512
 # Of text, at most, beside what is held out: more tokens go through it several times. It
