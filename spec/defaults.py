@@ -1,6 +1,7 @@
 """Defaults that depend on other fields: filled values -> Spec."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ LONGEST = (
 )
 PUBLISHED = 16  # bits of given weights, unless the spec asks for others
 TUNING = 2e-5  # learning rate for given weights, likewise: TRL's SFTConfig has it, too
+# Learning rate of a recovery by layers, of a matrix's root mean square: docs/decisions.md.
+BY_LAYERS = 1e-2
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
 HOME = "~"
@@ -142,7 +145,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
         train=Train(**filled["train"] | {"hardware": training}),
-        sparsity=_sparsity(filled["sparsity"]),
+        sparsity=_sparsity(filled["sparsity"], _section(written, "sparsity")),
         quantization=_quantization(filled["quantization"], engine),
         export=Export(formats=tuple(filled["export"].get("formats", ()))),
         target=_target(target, serving),
@@ -199,8 +202,7 @@ def _quantization(values: Values, engine: Engine) -> Quantization:
     return Quantization(**cache | dict(values) | {"exceptions": numbered})
 
 
-def _sparsity(values: Values) -> Sparsity:
-    recover = values.get("recover")
+def _sparsity(values: Values, written: Values) -> Sparsity:
     return Sparsity(
         pattern=values["pattern"],
         ratio=values.get("ratio"),
@@ -209,5 +211,15 @@ def _sparsity(values: Values) -> Sparsity:
         method=values["method"],
         exempt=tuple(values.get("exempt", ())),
         calibration_sequences=values["calibration_sequences"],
-        recover=None if recover is None else Recover(**recover),
+        recover=_recover(values.get("recover"), _section(written, "recover")),
     )
+
+
+def _recover(values: Values | None, written: Values) -> Recover | None:
+    """Build the recovery, where there is one; one by layers has a learning rate of its own."""
+    if values is None:
+        return None
+    recover = Recover(**values)
+    if recover.by_layers and "learning_rate" not in written:
+        return replace(recover, learning_rate=BY_LAYERS)
+    return recover

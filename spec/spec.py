@@ -118,11 +118,20 @@ class Train:
 
 @dataclass(frozen=True)
 class Recover:
-    """Training after pruning."""
+    """Training after pruning; scope is model, all at once, or layers, one by one.
 
+    `learning_rate` is a share of a matrix's root mean square with scope layers.
+    """
+
+    scope: str
     tokens: int
     learning_rate: float
     distill: bool
+
+    @property
+    def by_layers(self) -> bool:
+        """Whether one layer after the other is trained."""
+        return self.scope == "layers"
 
 
 @dataclass(frozen=True)

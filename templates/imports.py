@@ -57,6 +57,7 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from torch.linalg import vecdot
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.checkpoint import checkpoint
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer

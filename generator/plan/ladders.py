@@ -47,6 +47,9 @@ def training_ladders(spec: Spec) -> dict[str, Ladder]:
         "train.batch_size": _halves(train.batch_size),
         "train.precision": ["bf16"] if train.precision == "float32" else (),
         "sparsity.recover.distill": [False] if recover and recover.distill else (),
+        "sparsity.recover.scope": []
+        if not recover or recover.by_layers or model.num_experts
+        else ["layers"],
         "model.max_position_embeddings": () if model.pretrained else served,
         "target.context": shorter(spec.target.context) if model.pretrained else (),
         "target.vram_budget": _budgets(spec) if given else (),

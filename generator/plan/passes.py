@@ -35,13 +35,13 @@ class Passes:
         """Tokens of the text."""
         return self.sequences * self.length
 
-    def calibration(self, copies: int) -> Item:
+    def calibration(self, copies: int, source: str = "prune.py") -> Item:
         """Account for the hidden states of the text, of so many models at once."""
         width, bits = self.model.hidden_size, 8 * self.element
         formula = f"{self.sequences} x {self.length} tokens x {width} x {bits} bits"
         formula = f"{copies} x {formula}" if copies > 1 else formula
         size = copies * self.tokens * width * self.element
-        return Item("calibration", size, formula, "prune.py")
+        return Item("calibration", size, formula, source)
 
 
 # What is held with so many sequences at once, and with the text's hidden states near, in

@@ -7,6 +7,7 @@ from leangen.generator.plan.storage import cache_rows
 from leangen.generator.stages.traits import (
     measures_in_torch,
     on_grid,
+    recovers_by_layers,
     rounds_cache,
 )
 from leangen.spec import Spec
@@ -52,6 +53,9 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if quantization.exceptions and on_grid(spec):
         what = "GPTQ where matrices differ in bits"
         yield "quantization.method", what, "nearest, or no quantization.exceptions"
+    if model.num_experts and recovers_by_layers(spec):
+        what = "recovery by layers for a mixture of experts"
+        yield "sparsity.recover.scope", what, "scope: model"
     if rounds_cache(spec) and measures_in_torch(spec):
         what = "8 bits where models are measured on the GPU that trains them"
         yield "quantization.kv_cache", what, "kv_cache: 32"

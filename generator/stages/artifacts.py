@@ -10,6 +10,7 @@ from leangen.generator.stages.traits import (
     measures_in_torch,
     on_grid,
     reads_calibration,
+    recovers,
     rounds_cache,
     trains,
     tunes,
@@ -44,8 +45,7 @@ def vocabulary(spec: Spec) -> tuple[str, ...]:
 def checkpoints_of(spec: Spec) -> tuple[str, ...]:
     """Name the checkpoints on the way to the exported model, in order."""
     names = ("dense", "tuned", pruned_of(spec), "recovered")
-    recovers = spec.sparsity.recover is not None
-    there = (True, tunes(spec), is_sparse(spec), recovers)
+    there = (True, tunes(spec), is_sparse(spec), recovers(spec))
     return tuple(compress(names, there))
 
 
@@ -82,7 +82,7 @@ def measured_texts(spec: Spec) -> tuple[str, ...]:
 
 def splits_of(spec: Spec) -> tuple[str, ...]:
     """Name the texts that data.py writes the tokens of."""
-    found = ["train", "val"] if trains(spec) else []
+    found = ["train", "val"] if trains(spec) or recovers(spec) else []
     calibrating = reads_calibration(spec) or measures_bits(spec)
     found += [calibration_of(spec)] if calibrating else []
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
@@ -99,9 +99,10 @@ def read_by_pruning(spec: Spec) -> tuple[str, ...]:
 
 
 def read_by_recovery(spec: Spec) -> tuple[str, ...]:
-    """A teacher is read where something is distilled from it."""
+    """A teacher is read where something is distilled from it, or a layer does what its does."""
     recover = spec.sparsity.recover
-    teacher = (whole_of(spec),) if recover and recover.distill else ()
+    taught = recover and (recover.distill or recover.by_layers)
+    teacher = (whole_of(spec),) if taught else ()
     return pruned_of(spec), *teacher, *tokens("train", "val")
 
 

@@ -33,6 +33,7 @@ from leangen.generator.stages.traits import (
     measures_in_torch,
     on_grid,
     recovers,
+    recovers_by_layers,
     rounds_cache,
     trains,
     tunes,
@@ -123,7 +124,9 @@ STAGES = (
     Stage("layout", fields=("model",), present=lays_out, runs=False),
     Stage(
         "progress",
-        present=lambda spec: calibrates(spec) or on_grid(spec),
+        present=lambda spec: (
+            calibrates(spec) or on_grid(spec) or recovers_by_layers(spec)
+        ),
         runs=False,
     ),
     Stage("model", fields=("model",), present=computes, runs=False),
@@ -159,11 +162,13 @@ STAGES = (
     ),
     Stage(
         "recover",
-        fields=(*MEMORY, "sparsity.recover"),
-        costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill"),
+        fields=(*MEMORY, "train.seed", "sparsity.recover"),
+        costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill")
+        + ("sparsity.recover.scope",),
         reads=read_by_recovery,
         writes=lambda spec: ("recovered",),
         present=recovers,
+        variant=lambda spec: "layers" if recovers_by_layers(spec) else "script",
     ),
     Stage(
         "quantize",

@@ -19,8 +19,9 @@ def is_sparse(spec: Spec) -> bool:
 
 
 def trains(spec: Spec) -> bool:
-    """Whether anything is trained."""
-    return is_new(spec) or tunes(spec) or spec.sparsity.recover is not None
+    """Whether a whole model is trained."""
+    whole = recovers(spec) and not recovers_by_layers(spec)
+    return is_new(spec) or tunes(spec) or whole
 
 
 def measures_in_torch(spec: Spec) -> bool:
@@ -75,7 +76,14 @@ def measures_bits(spec: Spec) -> bool:
 
 
 def recovers(spec: Spec) -> bool:
+    """Whether the pruned model is trained further."""
     return spec.sparsity.recover is not None
+
+
+def recovers_by_layers(spec: Spec) -> bool:
+    """Whether it is trained one layer after the other."""
+    recover = spec.sparsity.recover
+    return recover is not None and recover.by_layers
 
 
 def is_here(spec: Spec) -> bool:

@@ -8,6 +8,7 @@ from leangen.spec.rules import (
     formats,
     origin,
     placement,
+    recovery,
     remains,
     structure,
     widths,
@@ -18,7 +19,7 @@ BATCH = ("train.batch_size", "model.max_position_embeddings") + (
     "model.pretrained",
     "target.context",
 )
-Batch = tuple[int, int, bool | None, int]
+Sizes = tuple[int, bool | None, int]
 FILES = {"text": ".txt", "jsonl": ".jsonl"}  # sources that name files, as these end
 
 
@@ -167,11 +168,14 @@ def training_has_a_batch(
     return _a_batch("train.tokens", tokens, batch, positions, given, context)
 
 
-@rule("sparsity.recover.tokens", *BATCH)
-def recovery_has_a_batch(tokens: int | None, *sizes: *Batch) -> Problem | None:
-    """Recovery takes the batches of training."""
+@rule("sparsity.recover.tokens", recovery.SCOPE, *BATCH)
+def recovery_has_a_batch(
+    tokens: int | None, scope: str | None, batch: int, *sizes: *Sizes
+) -> Problem | None:
+    """Recovery takes the batches of training; by layers, a sequence will do."""
     path = "sparsity.recover.tokens"
-    return None if tokens is None else _a_batch(path, tokens, *sizes)
+    batch = 1 if scope == "layers" else batch
+    return None if tokens is None else _a_batch(path, tokens, batch, *sizes)
 
 
 def _a_batch(
@@ -236,6 +240,7 @@ RULES = (
     *exceptions.RULES,
     *structure.RULES,
     *remains.RULES,
+    *recovery.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

@@ -108,6 +108,7 @@ OPTIONS: dict[str, list[Any]] = {
         {},
         {"pattern": "2:4", "method": "magnitude"},
         {"pattern": "4:8", "recover": {}},
+        {"pattern": "2:4", "method": "magnitude", "recover": {"scope": "layers"}},
         {"pattern": "unstructured", "ratio": 0.5, "recover": {"distill": True}},
         {"pattern": "unstructured", "ratio": 0.5, "method": "magnitude"},
         {"pattern": "2:4", "method": "sparsegpt", "exempt": ["k_proj"]},

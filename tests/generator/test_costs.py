@@ -32,6 +32,7 @@ CHANGES: list[dict[str, Any]] = [
     {},
     {"sparsity": SPARSE, "train": {"tokens": 10**9, "precision": "bf16"}},
     {"sparsity": SPARSE, "target": CPU},
+    {"sparsity": SPARSE | {"recover": {"tokens": 10**6, "scope": "layers"}}},
     *({"sparsity": SPARSE | {"method": method}} for method in METHODS),
     *({"sparsity": RATIO | {"method": method}} for method in METHODS),
     {"model": {"preset": "llama-3.2-1b"}, "train": {}, "sparsity": SPARSE},

@@ -526,6 +526,30 @@ def test_other_hardware_to_train_on_comes_before_another_target() -> None:
     assert paths.index("train.hardware") < paths.index("target.hardware")
 
 
+@pytest.mark.parametrize("distill", [False, True])
+def test_layers_are_suggested_where_a_whole_models_recovery_does_not_fit(
+    distill: bool,
+) -> None:
+    """Of an 8B on a card of 16 GiB: with its predictions, these are let go, too."""
+    spec = page(
+        "llama-3.1-8b",
+        model={"preset": "llama-3.1-8b"},
+        train={"precision": "bf16"},
+        quantization={"weights": 4},
+        sparsity={"pattern": "2:4", "recover": {"distill": distill}},
+        serve={"engine": "vllm"},
+        target={"hardware": "rtx-4060ti-16gb", "context": 2048},
+    )
+    planned = plan(spec)
+    over = [name for name, stage in planned.stages.items() if not stage.fits]
+    assert over == ["recover"]
+    change = {"sparsity.recover.scope": "layers"}
+    change |= {"sparsity.recover.distill": False} if distill else {}
+    first = suggestions(spec, planned)[0]
+    assert first.change == change
+    assert first.saved_bytes > 130 * 2**30
+
+
 def test_a_gentler_pair_comes_before_a_cache_of_four_bits() -> None:
     spec = page(
         "qwen2.5-32b",

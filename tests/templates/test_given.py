@@ -41,6 +41,11 @@ quantization: {weights: 4, group_size: 16}
 target: {hardware: x86-2core, context: 64}
 serve: {device: cpu}
 """
+PRUNING = ("prune", "sparse")  # a stage, and the checkpoint that it makes
+BY_LAYERS = PAGE.replace("wanda", "wanda, recover: {scope: layers, tokens: 4k}")
+PRUNED = "sparsity: {pattern: 2:4, method: wanda, calibration_sequences: 8}\n"
+FITTED = "group_size: 16, method: gptq, calibration_sequences: 8"
+ON_GRID = PAGE.replace(PRUNED, "").replace("group_size: 16", FITTED)
 EMBEDDING = "model.embed_tokens.weight"
 Weights = dict[str, np.ndarray]
 
@@ -131,66 +136,58 @@ def slow(root: Path) -> None:
     edit(root, "progress.py", "import os\n", "import os\nimport time\n")
 
 
-def layers_done(root: Path, written: str = "sparse") -> int:
-    progress = root / f"generated/given/artifacts/.{written}.partial.json"
+def layers_done(root: Path, checkpoint: str) -> int:
+    progress = root / f"generated/given/artifacts/.{checkpoint}.partial.json"
     try:
         return int(json.loads(progress.read_text())["layers"])
     except FileNotFoundError:
         return 0
 
 
-def kill_after(
-    root: Path, layers: int, stage: str = "prune", written: str = "sparse"
-) -> None:
+def kill_after(root: Path, layers: int, making: tuple[str, str] = PRUNING) -> None:
+    stage, checkpoint = making
     process = start(root, stage)
-    while process.poll() is None and layers_done(root, written) < layers:
+    while process.poll() is None and layers_done(root, checkpoint) < layers:
         time.sleep(0.005)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
 
 
-PRUNED = "sparsity: {pattern: 2:4, method: wanda, calibration_sequences: 8}\n"
-FITTED = "group_size: 16, method: gptq, calibration_sequences: 8"
-
-
 @pytest.mark.parametrize(
-    ("stage", "written", "page", "shard", "files"),
+    ("page", "making", "shard", "files"),
     [
-        ("prune", "sparse", PAGE, "100_000", 8),
-        (
-            "quantize",
-            "quantized",
-            PAGE.replace(PRUNED, "").replace("group_size: 16", FITTED),
-            "5_000_000_000",
-            3 + 7 * LAYERS,
-        ),
+        (PAGE, PRUNING, "100_000", 8),
+        (BY_LAYERS, ("recover", "recovered"), "5_000_000_000", 3),
+        (ON_GRID, ("quantize", "quantized"), "5_000_000_000", 3 + 7 * LAYERS),
     ],
-    ids=["pruning, in shards", "fitting, with scales"],
+    ids=["pruning, in shards", "recovery by layers", "a fit, with scales"],
 )
-def test_a_killed_stage_ends_with_the_same_bytes(
+def test_what_goes_layer_by_layer_ends_with_the_same_bytes_if_killed(
     project: Path,
     leangen: Leangen,
-    stage: str,
-    written: str,
     page: str,
+    making: tuple[str, str],
     shard: str,
     files: int,
 ) -> None:
+    stage, checkpoint = making
     (project / "spec.yaml").write_text(page)
     assert leangen("build", "spec.yaml", cwd=project).returncode == 0
     edit(project, "layout.py", "5_000_000_000", shard)
+    for needed in ("data", "prune") if stage == "recover" else ():
+        assert run(project, needed) == ""
     slow(project)
     assert run(project, stage) == ""
-    expected = contents(project, written)
+    expected = contents(project, checkpoint)
     assert len(expected) == files
-    shutil.rmtree(project / "generated/given/artifacts" / written)
-    for layers in range(1, LAYERS):
-        kill_after(project, layers, stage, written)
-        assert layers <= layers_done(project, written) < LAYERS
+    shutil.rmtree(project / f"generated/given/artifacts/{checkpoint}")
+    for layers in range(1, LAYERS) if making == PRUNING else (2, 5):
+        kill_after(project, layers, making)
+        assert layers <= layers_done(project, checkpoint) < LAYERS
     assert run(project, stage) == ""
-    assert contents(project, written) == expected
-    left = (project / "generated/given/artifacts").glob(f".{written}*")
+    assert contents(project, checkpoint) == expected
+    left = (project / "generated/given/artifacts").glob(f".{checkpoint}*")
     assert not list(left)
 
 

@@ -28,6 +28,7 @@ def test_every_part_is_used() -> None:
     known = field_at(("sparsity", "method"))["enum"]
     variants = {"train/tune", *(f"prune/{method}" for method in known)}
     variants |= {"instrument/onnx", "instrument/torch", "prune/structured"}
+    variants |= {"recover/layers"}
     for path in TEMPLATES.rglob("*.j2"):
         name = path.relative_to(TEMPLATES).as_posix().partition(".")[0]
         if name.endswith("/script") or name in variants:
