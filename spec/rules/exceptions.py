@@ -53,17 +53,17 @@ def exceptions_are_of_the_model(
     return None
 
 
-@rule(FIELD, *SHAPE)
-def exceptions_are_said_once(exceptions: Exceptions, *shape: *Shape) -> Problem | None:
-    """No name is inside another."""
-    sets = [
-        (place, name, _matrices([name], shape)) for place, name in _listed(exceptions)
-    ]
-    for number, (place, name, matrices) in enumerate(sets):
-        before = any(matrices <= theirs for _, _, theirs in sets[:number])
-        if before or any(matrices < theirs for _, _, theirs in sets[number + 1 :]):
+@rule(FIELD)
+def exceptions_are_said_once(exceptions: Exceptions) -> Problem | None:
+    """No name is there twice, or inside another: down_proj has 3.down_proj in it."""
+    names = {name for _, name in _listed(exceptions)}
+    before: set[Name] = set()
+    for place, name in _listed(exceptions):
+        inside = {part for part in parts_of(name) if part != name} & names
+        if name in before or inside:
             message = f"{name} is an exception already"
             return Problem(place, message, suggestion="delete one of them")
+        before.add(name)
     return None
 
 

@@ -28,6 +28,10 @@ train:
   beta2: 0.99
 quantization:
   kv_cache: 32
+  exceptions:
+    4:
+      - 0
+      - 1.v_proj
 target:
   hardware: x86-2core
   vram_budget: 3GiB

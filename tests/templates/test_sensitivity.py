@@ -46,25 +46,25 @@ PROJECTIONS = {
 }
 
 
-@pytest.fixture(scope="module", params=["llama-tied", "mixtral"])
+@pytest.fixture(params=["llama-tied", "mixtral"])
 def measured(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    leangen: Leangen,
-) -> tuple[Any, Path]:
+    request: pytest.FixtureRequest, tmp_path: Path, leangen: Leangen, modules: Modules
+) -> tuple[Any, SimpleNamespace]:
     """A model, and the folder in which its bits were measured."""
-    root = tmp_path_factory.mktemp("measured")
     model = some_model(request.param, num_hidden_layers=LAYERS)
-    copy.deepcopy(model).save_pretrained(root / "model")
+    copy.deepcopy(model).save_pretrained(tmp_path / "model")
     tokenizer = byte_level_bpe([AS_GPT_2], ALPHABET, size=320)
-    tokenizer.save(str(root / "model" / "tokenizer.json"))
-    (root / "text.txt").write_text(Path(json.__file__).read_text() * 4)
-    (root / "spec.yaml").write_text(PAGE)
-    built = leangen("build", "spec.yaml", cwd=root)
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    (tmp_path / "spec.yaml").write_text(PAGE)
+    built = leangen("build", "spec.yaml", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
-    done = leangen("run", "spec.yaml", "--until", "sensitivity", cwd=root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return model, root / "generated" / "felt"
+    ours = modules(tmp_path / "generated" / "felt")
+    (ours.artifacts.ARTIFACTS / "data").mkdir(parents=True)
+    tokens = tokenizer.encode(Path(json.__file__).read_text()).ids
+    text = np.array(tokens, np.uint16)
+    np.save(ours.artifacts.ARTIFACTS / "data" / "train.npy", text)
+    ours.sensitivity.main()
+    return model, ours
 
 
 @torch.no_grad()
@@ -73,27 +73,33 @@ def chances(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def test_estimates_are_near_the_divergences_of_transformers(
-    measured: tuple[Any, Path], modules: Modules
+def test_estimates_are_divergences_and_choices_can_be_pasted(
+    measured: tuple[Any, SimpleNamespace],
 ) -> None:
-    given, project = measured
-    model = copy.deepcopy(given)
-    ours, whole = modules(project), copy.deepcopy(model.state_dict())
-    text = np.load(project / "artifacts" / "data" / "train.npy")
+    model, ours = measured
+    found = json.loads((ours.artifacts.ARTIFACTS / "sensitivity.json").read_text())
+    are_near_those_of_transformers(model, ours, found["parts"])
+    can_be_pasted_and_save_most(ours.artifacts.FOLDER, found)
+
+
+def are_near_those_of_transformers(
+    model: Any, ours: SimpleNamespace, parts: list[dict[str, Any]]
+) -> None:
+    """Round each part alone in transformers, and see how far its predictions move."""
+    whole = copy.deepcopy(model.state_dict())
+    text = np.load(ours.artifacts.ARTIFACTS / "data" / "train.npy")
     starts = np.linspace(0, len(text) - 65, 32, dtype=int)
     rows = np.stack([text[start : start + 64] for start in starts])
     tokens = torch.from_numpy(rows.astype(np.int64))
     truth = chances(model, tokens)
-    found = json.loads((project / "artifacts" / "sensitivity.json").read_text())
-    parts = {(part["layer"], part["group"]): part["loss"] for part in found["parts"]}
     assert len(parts) == LAYERS * (3 if "mixtral" in model.config.model_type else 4)
     near = []
-    for (layer, group), loss in parts.items():
-        names = rf"layers\.{layer}\..*{PROJECTIONS[group]}"
+    for part in parts:
+        names = rf"layers\.{part['layer']}\..*{PROJECTIONS[part['group']]}"
         model.load_state_dict(whole)
         only(model, names, ours.rounding.quantize, 4)
         expected = (truth.exp() * (truth - chances(model, tokens))).sum(2).mean()
-        near.append(loss / float(expected))
+        near.append(part["loss"] / float(expected))
     # A router that chooses other experts has no gradient: less is seen than happens.
     least = 0.3 if "mixtral" in model.config.model_type else 0.6
     assert least < np.exp(np.mean(np.log(near))) < 1.6
@@ -108,9 +114,8 @@ def only(model: Any, names: str, quantize: Any, bits: int) -> None:
     model.load_state_dict(kept, strict=False)
 
 
-def test_a_choice_can_be_pasted_and_saves_most(measured: tuple[Any, Path]) -> None:
-    _, project = measured
-    found = json.loads((project / "artifacts" / "sensitivity.json").read_text())
+def can_be_pasted_and_save_most(project: Path, found: dict[str, Any]) -> None:
+    """Paste the lines of the report, and hold the plan of that against the best choice."""
     report = (project / "artifacts" / "sensitivity.md").read_text()
     snippets = re.findall(r"```yaml\n(.*?)```", report, re.DOTALL)
     losses = [one["loss"] for one in found["choices"]]
@@ -137,14 +142,16 @@ def best(parts: list[dict[str, Any]], room: int) -> float:
     return float(lost[wide @ weights <= room].min())
 
 
-def test_what_is_not_asked_for_is_not_there(measured: tuple[Any, Path]) -> None:
-    _, project = measured
-    page = project.parents[1] / "plain.yaml"
-    page.write_text(PAGE.replace("sensitivity: true", ""))
-    plain = load(page)
-    files = build(plain, plan(plain))
-    asked = load(project.parents[1] / "spec.yaml")
-    more = build(asked, plan(asked))
-    assert not {"sensitivity.py", "model.py", "tensors.py"} & files.keys()
+def test_what_is_not_asked_for_is_not_there(tmp_path: Path) -> None:
+    some_model("llama").save_pretrained(tmp_path / "model")
+    tokenizer = byte_level_bpe([AS_GPT_2], ALPHABET, size=320)
+    tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    files = []
+    for page in (PAGE, PAGE.replace("sensitivity: true", "")):
+        (tmp_path / "spec.yaml").write_text(page)
+        spec = load(tmp_path / "spec.yaml")
+        files.append(build(spec, plan(spec)))
+    asked, plain = files
+    assert {"sensitivity.py", "model.py", "tensors.py"} <= asked.keys() - plain.keys()
     same = ("export.py", "serve.py", "evaluate.py", "rounding.py", "graph.py")
-    assert all(files[name] == more[name] for name in same)
+    assert all(asked[name] == plain[name] for name in same)
