@@ -543,7 +543,7 @@ def test_layers_are_suggested_where_a_whole_models_recovery_does_not_fit(
     planned = plan(spec)
     over = [name for name, stage in planned.stages.items() if not stage.fits]
     assert over == ["recover"]
-    change = {"sparsity.recover.scope": "layers"}
+    change: dict[str, Any] = {"sparsity.recover.scope": "layers"}
     change |= {"sparsity.recover.distill": False} if distill else {}
     first = suggestions(spec, planned)[0]
     assert first.change == change

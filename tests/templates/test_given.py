@@ -182,7 +182,7 @@ def test_what_goes_layer_by_layer_ends_with_the_same_bytes_if_killed(
     expected = contents(project, checkpoint)
     assert len(expected) == files
     shutil.rmtree(project / f"generated/given/artifacts/{checkpoint}")
-    for layers in range(1, LAYERS) if making == PRUNING else (2, 5):
+    for layers in range(1, LAYERS) if making == PRUNING else (3,):
         kill_after(project, layers, making)
         assert layers <= layers_done(project, checkpoint) < LAYERS
     assert run(project, stage) == ""

@@ -98,7 +98,7 @@ def test_the_loss_of_a_layer_and_its_gradient_are_torchs(given: Given) -> None:
         aim = streams(given.dense, tokens)[2]
     read, made = streams(pruned, tokens)[1:3]
     loss = missed(made, aim)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     layer = given.ours.model.DecoderLayer()
     recover.fill(layer, given.ours.checkpoint.open_checkpoint(given.name), 1)
     found = recover.error(layer, read.detach(), aim)
