@@ -90,6 +90,11 @@ PRUNING = (*SHARES, "sparsity.kept", "sparsity.method") + (
     "sparsity.exempt",
     "sparsity.calibration_sequences",
 )
+FITTING = (
+    *("model", "train.hardware", "train.precision", *TARGET, "target.context"),
+    *(*SHARES, "sparsity.method", "sparsity.calibration_sequences"),
+    *("quantization.method", "quantization.calibration_sequences"),
+)  # stages that fit share a micro-batch
 TRAINING = (
     "train.batch_size",
     "train.weight_decay",
@@ -151,8 +156,7 @@ STAGES = (
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
-        costs=("model", "train.hardware", "train.precision", *TARGET, "target.context")
-        + (*SHARES, "sparsity.method", "sparsity.calibration_sequences"),
+        costs=FITTING,
         reads=read_by_pruning,
         writes=lambda spec: (pruned_of(spec),),
         present=is_sparse,
@@ -173,8 +177,7 @@ STAGES = (
     Stage(
         "quantize",
         fields=("quantization.calibration_sequences",),
-        costs=("model", "train.hardware", "train.precision", *TARGET, "target.context")
-        + (*SHARES, "quantization.method", "quantization.calibration_sequences"),
+        costs=FITTING,
         reads=read_by_quantizing,
         writes=lambda spec: ("quantized",),
         present=on_grid,

@@ -44,6 +44,10 @@ CHANGES: list[dict[str, Any]] = [
     {"quantization": {"weights": 16}, "target": CPU},
     {"quantization": {"weights": 4, "exceptions": {8: [0, "3.v_proj"]}}, "target": CPU},
     {"evaluate": {"sensitivity": True}},
+    {
+        "quantization": {"weights": 4, "method": "gptq"},
+        "sparsity": {"pattern": "2:4", "method": "sparsegpt"},
+    },
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},
     {"serve": {"engine": "torch"}, "quantization": {"weights": 8}, "sparsity": SPARSE},
     {"export": {"formats": ["compressed-tensors", "gguf"]}, "target": CPU},
