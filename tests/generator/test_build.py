@@ -121,6 +121,7 @@ OPTIONS: dict[str, list[Any]] = {
         {"weights": 4},
         {"weights": 4, "exceptions": {8: ["down_proj", "0.v_proj"]}},
         {"kv_cache": 8},
+        {"weights": 4, "method": "gptq"},
     ],
     "evaluate__sensitivity": [False, True],
     "serve": [{}, {"host": "::1"}],
