@@ -566,7 +566,9 @@ def test_a_damaged_file_is_one_line_that_names_its_stage(
     folder = shutil.copytree(pipeline, tmp_path / "copy")
     if not noted:  # as where a file came from elsewhere: its reader is to notice
         (folder / "artifacts" / "files.json").write_text("[1]")
-    for file in files_read(pipeline, stage):
+    files = files_read(pipeline, stage)
+    # What is noted is held against its note where it is found: what is missing, is above.
+    for file in files[-1:] if noted else files:
         if not noted and file.endswith("config.json"):
             continue  # architecture.py knows what stands in there
         path = folder / "artifacts" / file
