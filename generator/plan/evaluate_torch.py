@@ -132,16 +132,12 @@ def _moments(measuring: Measuring, step: int, near: bool) -> Sequence[Moment]:
 
 def _samples(measuring: Measuring, near: bool) -> Moment:
     """List what is held while the dense model goes on, all its layers on the device."""
-    whole = measuring.model.num_hidden_layers * measuring.counts.layer
-    bits = 8 * measuring.element
-    formula = f"{whole:,} x {bits} bits: all layers"
-    layers = Item("teacher", whole * bits // 8, formula, PUBLISHED)
-    return "samples", [*_held(measuring, near), layers]
+    return "samples", _held(measuring, near, measuring.model.num_hidden_layers + 1)
 
 
-def _held(measuring: Measuring, near: bool) -> list[Item]:
-    """List what is held throughout: a layer, and the texts' hidden states if near."""
-    layer, bits = measuring.counts.layer, 8 * measuring.element
+def _held(measuring: Measuring, near: bool, layers: int = 1) -> list[Item]:
+    """List what is held throughout: a layer, or more, and the texts' hidden states if near."""
+    layer, bits = layers * measuring.counts.layer, 8 * measuring.element
     weights = Item("weights", layer * bits // 8, f"{layer:,} x {bits} bits", PUBLISHED)
     held = [runtime("cuda", RUNTIME), weights]
     if near:

@@ -627,9 +627,13 @@ def test_a_number_that_plan_and_script_share_is_one(
 
 
 def test_evaluation_on_a_gpu_holds_a_layer_whatever_the_depth() -> None:
-    """An 8B is measured within 4 GiB; what does not fit beside a layer is on the host."""
+    """An 8B is measured in half of 24 GiB; what does not fit beside a layer is on the host."""
     train = {"tokens": 10**9, "hardware": "rtx-3090", "precision": "bf16"}
     spec = page("llama-3.1-8b", train=train)
+    whole = plan(spec).stages["evaluate"]  # all layers fit: a sample reads them once
+    assert whole.constants["resident"]
+    assert whole.moment == "samples"
+    spec = replace(spec, target=replace(spec.target, vram_budget=12 * 2**30))
     shallow = replace(spec, model=replace(spec.model, num_hidden_layers=2))
     stage = plan(spec).stages["evaluate"]
     assert stage.place.device == "cuda"
@@ -638,6 +642,9 @@ def test_evaluation_on_a_gpu_holds_a_layer_whatever_the_depth() -> None:
     layer = count(spec.model).layer
     (weights,) = [item for item in stage.ledger if item.item == "weights"]
     assert weights.bytes == 2 * layer
+    assert not stage.constants["resident"]
+    (weights,) = [item for item in whole.ledger if item.item == "weights"]
+    assert weights.bytes == 2 * layer * (spec.model.num_hidden_layers + 1)
     target = replace(spec.target, vram_budget=stage.peak_bytes - 2**20)
     less = plan(replace(spec, target=target)).stages["evaluate"]
     assert less.fits
