@@ -3,13 +3,13 @@
 import copy
 import inspect
 import json
-import runpy
 import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 Write = Callable[..., Path]
+Modules = Callable[[Path], SimpleNamespace]
 
 SPEC = """
 leangen: 1
@@ -144,13 +145,12 @@ def export(project: Path, format: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def rounded(model: Any, project: Path, **kinds: Any) -> Any:
-    """Put in place of each weight what the levels and scales of the project say.
+def rounded(model: Any, quantize: Any, **kinds: Any) -> Any:
+    """Put in place of each weight what the levels and scales of `quantize` say.
 
     matrix, table: bits of the layers' matrices and of embedding and head, None where
     they stay; scale: the type of the scales.
     """
-    quantize = runpy.run_path(str(project / "rounding.py"))["quantize"]
     with torch.no_grad():
         for name, weight in model.named_parameters():
             bits = kinds["matrix"] if "layers" in name else kinds["table"]
@@ -183,7 +183,7 @@ PACKED = [
 
 @pytest.mark.parametrize(("family", "bits", "dtype"), PACKED)
 def test_compressed_tensors_loads_what_was_rounded(
-    write: Write, family: str, bits: int, dtype: torch.dtype
+    write: Write, modules: Modules, family: str, bits: int, dtype: torch.dtype
 ) -> None:
     pytest.importorskip("compressed_tensors")
     model = some_model(family, dtype)
@@ -191,7 +191,8 @@ def test_compressed_tensors_loads_what_was_rounded(
     folder = project / "artifacts" / "compressed-tensors"
     theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     theirs.eval()
-    ours = rounded(model, project, matrix=bits, table=None, scale=dtype)
+    quantize = modules(project).rounding.quantize
+    ours = rounded(model, quantize, matrix=bits, table=None, scale=dtype)
     expected = logits_of(ours, PROMPT)
     np.testing.assert_allclose(logits_of(theirs, PROMPT), expected, atol=2e-5)
     assert np.abs(expected).max() > 0.5
@@ -278,14 +279,15 @@ def test_floats_of_16_bits_stay_as_they_are_in_gguf(
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("family", ["llama", "llama-tied", "qwen2", "qwen3_moe"])
 def test_llama_cpp_multiplies_by_the_same_levels(
-    write: Write, family: str, bits: int
+    write: Write, modules: Modules, family: str, bits: int
 ) -> None:
     pytest.importorskip("xllamacpp")
     model = some_model(family)
     project = write(model, bits, "gguf")
     llama = Llama(project / "artifacts" / "gguf" / "model.gguf")
     new, chances = llama.complete(PROMPT, 8)
-    ours = rounded(model, project, matrix=bits, table=8, scale=torch.float16)
+    quantize = modules(project).rounding.quantize
+    ours = rounded(model, quantize, matrix=bits, table=8, scale=torch.float16)
     expected = chances_of(ours, PROMPT, new)
     assert new == expected.argmax(1).tolist()
     np.testing.assert_allclose(chances, expected, atol=0.12)
