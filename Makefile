@@ -23,7 +23,7 @@ llama: .venv/installed
 
 test: .venv/installed types test-lowest
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 
 types: .venv/installed
 	mkdir -p .mypy_cache/source && ln -sfn ../.. .mypy_cache/source/leangen
