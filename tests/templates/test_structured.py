@@ -244,12 +244,16 @@ def test_other_engines_load_what_is_left(tmp_path: Path, modules: Modules) -> No
         script.main()
     left = read_back(folder / "artifacts" / "pruned")
     packed = read_back(folder / "artifacts" / "compressed-tensors")
-    model = rounded(left, folder, matrix=8, table=None, scale=torch.float32)
+    model = rounded(
+        left, ours.rounding.quantize, matrix=8, table=None, scale=torch.float32
+    )
     assert np.abs(logits_of(packed) - logits_of(model)).max() < 1e-4
     llama = Llama(folder / "artifacts" / "gguf" / "model.gguf")
     new, chances = llama.complete(PROMPT, 8)
     expected = chances_of(
-        rounded(left, folder, matrix=8, table=8, scale=torch.float16), PROMPT, new
+        rounded(left, ours.rounding.quantize, matrix=8, table=8, scale=torch.float16),
+        PROMPT,
+        new,
     )
     np.testing.assert_allclose(chances, expected, atol=0.12)
 
