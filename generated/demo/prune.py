@@ -96,9 +96,9 @@ def calibration_sequences() -> Tensor:
     return cut(tokens, starts)[:, :-1]
 
 
-def embed(tokens: Tensor, dense: Checkpoint) -> Tensor:
+def embed(tokens: Tensor, checkpoint: Checkpoint) -> Tensor:
     """Look up what the first layer reads: (N, T) -> (N, T, C)."""
-    table = read(dense, "model.embed_tokens.weight")
+    table = read(checkpoint, "model.embed_tokens.weight")
     return F.embedding(tokens, table).to("cpu", DTYPE)
 
 

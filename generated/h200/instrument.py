@@ -1,8 +1,9 @@
 """The instrument: what a model predicts, token by token, in torch, a layer at a time.
 
 The sequences of all texts go through one layer after the other, so that no more than one
-is on the device, however deep the model is. The head comes last, a chunk of tokens at a
-time, beside the dense model's: what is kept of a model is what its layers end with.
+is on the device, but while the dense model goes on with a text: all of its layers fit.
+The head comes last, a chunk of tokens at a time, beside the dense model's: what is kept of
+a model is what its layers end with.
 
 The exported model is measured by its weights, rounded as export.py rounds them. What they
 are multiplied by are floats here, and not the integers that ONNX Runtime may round them to.

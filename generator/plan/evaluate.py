@@ -6,9 +6,7 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, arrang
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.serve import activations, tokenizer_bytes
 from leangen.generator.plan.storage import Cache, float32, kv_cache
-from leangen.generator.stages.traits import (
-    measures_in_torch,
-)
+from leangen.generator.stages.traits import measures_in_torch
 from leangen.spec import Spec, engines
 
 RUNTIME = 64 * MIB  # Python, numpy, onnxruntime and its session

@@ -13,16 +13,14 @@ from leangen.generator.plan.prune import USEFUL_TOKENS
 from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
-from leangen.generator.stages.artifacts import (
-    measured_texts,
-)
+from leangen.generator.stages.artifacts import measured_texts
 from leangen.spec import Spec, engines
 from leangen.spec.spec import Model
 
 WINDOW = 512  # tokens of a window; a shorter context has none
 LOGITS_BYTES = 2**28  # of a chunk's logits, at most: there are several such tensors
 LOGITS = 5  # tensors: two log-softmaxes, and what their divergence works in
-CONTINUED = 32  # tokens of a sample: for each, all layers go to the device
+CONTINUED = 32  # tokens of a sample: for each, all layers go to the device, unless they fit there
 COUNTED = "counted, evaluate.py"
 Moment = tuple[str, Sequence[Item]]  # what is held then
 

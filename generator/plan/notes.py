@@ -8,9 +8,7 @@ from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
 from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
-from leangen.generator.stages.traits import (
-    rounds_cache,
-)
+from leangen.generator.stages.traits import rounds_cache
 from leangen.spec import Spec
 
 

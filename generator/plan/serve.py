@@ -7,9 +7,7 @@ from leangen.generator.plan.named import weights_by_bits
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
-from leangen.generator.stages.traits import (
-    rounds_cache,
-)
+from leangen.generator.stages.traits import rounds_cache
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 

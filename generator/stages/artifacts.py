@@ -59,8 +59,7 @@ def aim_of(spec: Spec) -> str:
 
     The whole model's, but where another has been trained since, or is smaller.
     """
-    recovers = spec.sparsity.recover is not None
-    own = recovers or spec.sparsity.shrinks
+    own = recovers(spec) or spec.sparsity.shrinks
     return checkpoints_of(spec)[-1] if own else whole_of(spec)
 
 

@@ -8,6 +8,7 @@ from leangen.spec.rules import (
     formats,
     origin,
     placement,
+    quantization,
     recovery,
     remains,
     structure,
@@ -123,36 +124,6 @@ def only_activations_need_sequences(
     return _only_if_measured("sparsity.calibration_sequences", pattern, method, count)
 
 
-@rule("quantization.weights", written="quantization.group_size")
-def floats_have_no_groups(bits: int, group: int | None) -> Problem | None:
-    """Only integers have scales."""
-    return _only_if_integer("quantization.group_size", bits, group)
-
-
-@rule("quantization.weights", written="quantization.arithmetic")
-def floats_have_no_integers(bits: int, arithmetic: str | None) -> Problem | None:
-    """Only integers can be multiplied as integers."""
-    return _only_if_integer("quantization.arithmetic", bits, arithmetic)
-
-
-@rule("quantization.weights", written="quantization.method")
-def floats_have_no_method(bits: int, method: str | None) -> Problem | None:
-    """Only integers are rounded to."""
-    return _only_if_integer("quantization.method", bits, method)
-
-
-@rule("quantization.method", written="quantization.calibration_sequences")
-def only_gptq_needs_sequences(method: str, count: int | None) -> Problem | None:
-    """Rounding to nearest reads no text."""
-    if method == "gptq" or count is None:
-        return None
-    field, remedy = (
-        "quantization.calibration_sequences",
-        "delete it, or write method: gptq",
-    )
-    return idle(field, f"method: {method}", remedy)
-
-
 @rule("train.tokens", "model.tuned", *BATCH)
 def training_has_a_batch(
     tokens: int,
@@ -220,12 +191,6 @@ def _only_if_measured(
     return idle(field, beside, "delete it, or write method: wanda")
 
 
-def _only_if_integer(field: str, bits: int, value: object) -> Problem | None:
-    if bits < 16 or value is None:
-        return None
-    return idle(field, f"weights: {bits}", "delete it, or write weights: 8")
-
-
 def _needs(field: str, beside: str, remedy: str) -> Problem:
     name = field.rpartition(".")[2]
     return Problem(field, f"{beside} needs a {name}", suggestion=remedy)
@@ -236,6 +201,7 @@ RULES = (
     *origin.RULES,
     *placement.RULES,
     *formats.RULES,
+    *quantization.RULES,
     *exempt.RULES,
     *exceptions.RULES,
     *structure.RULES,
@@ -252,10 +218,6 @@ RULES = (
     other_texts_are_at_no_home,
     only_activations_need_a_text,
     only_activations_need_sequences,
-    floats_have_no_groups,
-    floats_have_no_integers,
-    floats_have_no_method,
-    only_gptq_needs_sequences,
     training_has_a_batch,
     recovery_has_a_batch,
 )
