@@ -43,7 +43,7 @@ types: .venv/installed
 LEAN_TESTS := tests/spec tests/generator/test_build.py tests/test_cli.py tests/test_plan_command.py
 
 test-lowest: .venv/lowest/installed
-	.venv/lowest/bin/pytest -q $(LEAN_TESTS)
+	.venv/lowest/bin/pytest -q -n 2 $(LEAN_TESTS)
 
 .venv/lowest/installed: lowest.lock pyproject.toml
 	$(PYTHON) -m venv .venv/lowest
@@ -53,8 +53,8 @@ test-lowest: .venv/lowest/installed
 
 test-newest:
 	rm -rf .venv/newest && $(PYTHON) -m venv .venv/newest
-	.venv/newest/bin/pip install -q -e . hypothesis pytest ruff
-	.venv/newest/bin/pytest -q $(LEAN_TESTS)
+	.venv/newest/bin/pip install -q -e . hypothesis pytest pytest-xdist ruff
+	.venv/newest/bin/pytest -q -n 2 $(LEAN_TESTS)
 
 # The newest versions that pyproject.toml and templates/requirements.txt allow, for every platform and Python, with
 # their hashes. torch's CPU wheels are looked up where its pin has moved.
@@ -68,7 +68,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra test templates/requirements.txt -c templates/requirements.lock \
 	  $$(grep -oE '^(torch|cuda|nvidia|triton)[a-z0-9-]*' templates/requirements.lock | sed 's/^/--no-emit-package /') \
 	  -o requirements.lock
-	grep -oE '^(hypothesis|pytest|ruff|setuptools)==[^ ]+' requirements.lock \
+	grep -oE '^(hypothesis|pytest|pytest-xdist|ruff|setuptools)==[^ ]+' requirements.lock \
 	  | $(COMPILE) --resolution lowest-direct pyproject.toml - -o lowest.lock
 	grep -q '^$(TORCH)+cpu ' templates/torch-cpu.lock || echo '$(TORCH)' \
 	  | $(COMPILE) --no-deps --index-url $(TORCH_INDEX) - -o templates/torch-cpu.lock

@@ -130,8 +130,8 @@ from conversation import Conversation
 from decoder import Decoder, sample
 from fitting import (
     Matrix,
+    elimination,
     fit_checkpoint,
-    inverse_factor,
     refine,
     sweep,
 )

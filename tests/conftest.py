@@ -1,6 +1,7 @@
 """Small pipelines that tests share: built and run once, through the command."""
 
 import importlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+# A shell that runs the tests in the background has what they start ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 TINY = """

@@ -12,14 +12,19 @@ from leangen.spec import Spec
 
 # What cuSOLVER and its workspaces add to CUDA's: measured with SmolLM2-135M on one H200.
 SOLVER = {"cpu": 0, "cuda": 360 * MIB}
-USEFUL_TOKENS = {"cpu": 4_096, "cuda": 8_192}  # at once: chosen
+USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
 # Of a matrix while it is changed: as it was, its goal, itself, and in conjugate gradients
-# what is left, the step, what it moves and a product, in float32, and which stay; beside
-# it the sum of its errors.
-BYTES_OF_CHANGE = 33
+# what is left, the step, what it moves and the next step, in float32, and which stay;
+# beside it how it moves, and another that reads the same.
+BYTES_OF_CHANGE = 37
+# H, its inverse and the triangle of that; where columns go in another order, another copy.
+FACTORS = {"prune": 3, "quantize": 4}
 # On a CPU glibc keeps much of what is freed: fitted to SmolLM2-135M, torch 2.13.0 on x86.
 KEPT = {"cpu": 2.25, "cuda": 1}
-STEPS = 4  # of a layer, whose matrices are fitted one behind the other
+# Seconds that one column's weights take to fix: on one H200 and on two x86 cores.
+COLUMN = {"cpu": (1e-4, 1e-3), "cuda": (1e-5, 3e-5)}
+REFINEMENTS = 30  # of a matrix, by conjugate gradients
+PASSES = 4  # one and a half of the reference's, two and a half of the changed model's
 
 
 def sequences_of(spec: Spec) -> int:
@@ -34,18 +39,20 @@ def sequences_of(spec: Spec) -> int:
 def plan_fitting(stage: str, passes: Passes) -> StagePlan:
     """Plan a stage that changes matrices and fits them."""
     useful = USEFUL_TOKENS[passes.place.device]
-    held = partial(ledger, passes)
+    held = partial(ledger, stage, passes)
     return plan_passes(stage, passes, useful, held, _seconds(passes))
 
 
-def ledger(passes: Passes, sequences: int, near: bool) -> tuple[str, tuple[Item, ...]]:
+def ledger(
+    stage: str, passes: Passes, sequences: int, near: bool
+) -> tuple[str, tuple[Item, ...]]:
     """List what is held while moments are summed, and while a matrix is changed."""
     device = passes.place.device
     base = [runtime(device, {device: RUNTIME[device] + SOLVER[device]})]
     base += [_weights(passes)]
     base += [passes.calibration(copies=2)] if near else []
     summing = _hessians(passes, 1), _results(passes, sequences)
-    changing = _hessians(passes, 4), _change(passes)
+    changing = _hessians(passes, FACTORS[stage]), _change(passes)
     return largest(
         ("summing over the text", [*base, *summing]),
         ("changing a matrix", [*base, *changing]),
@@ -70,12 +77,9 @@ def _hessians(passes: Passes, copies: int) -> Item:
 
 
 def _results(passes: Passes, sequences: int) -> Item:
-    """Account for what the gates and what they gate make of some sequences.
-
-    In float32 of both models, and what they miss; what they read, of both.
-    """
+    """Account for what a feed-forward and its stream hold of some sequences."""
     model, tokens = passes.model, sequences * passes.length
-    each = 24 * model.intermediate_size + (8 + 4 * passes.element) * model.hidden_size
+    each = 4 * passes.element * (model.intermediate_size + model.hidden_size)
     each = int(KEPT[passes.place.device] * each)
     formula = f"{tokens:,} tokens x {each:,} bytes"
     return Item("activations", tokens * each, formula, "fitting.py")
@@ -89,10 +93,33 @@ def _change(passes: Passes) -> Item:
 
 
 def _seconds(passes: Passes) -> Seconds:
-    """Passes of both models for every step, one more, and the moments of what is read."""
+    """Passes of both models, the moments of what is read, and each column's turn."""
     hardware, tokens = passes.place.hardware, passes.tokens
     model, layers = passes.model, passes.model.num_hidden_layers
+    half = passes.element == 2
+    shares = ARITHMETIC[hardware.kind]
+    # Tensor cores take TF32 at half the rate of 16 bits.
+    tf32 = hardware.flops_bf16 / 2 if half else hardware.flops_float32
+    rate = hardware.flops_bf16 if half else hardware.flops_float32
     squares = 3 * model.hidden_size**2 + model.intermediate_size**2
-    work = 2 * tokens * passes.counts.active * 2 * (STEPS + 1)
     moments = 2 * tokens * (layers * squares + passes.counts.active)
-    return over(work + moments, hardware.flops_float32, ARITHMETIC[hardware.kind])
+    columns = layers * (6 * model.hidden_size + model.intermediate_size)
+    parts = (
+        over(2 * tokens * passes.counts.active * PASSES, rate, shares),
+        over(moments, tf32, shares),
+        over(_refining(passes), hardware.flops_float32, shares),
+        tuple(columns * seconds for seconds in COLUMN[hardware.kind]),
+    )
+    best, worst = (sum(ends) for ends in zip(*parts, strict=True))
+    return best, worst
+
+
+def _refining(passes: Passes) -> int:
+    """Count the operations of conjugate gradients, in each matrix of the layers."""
+    model = passes.model
+    inner, outer = model.intermediate_size, model.hidden_size
+    attention = (
+        passes.counts.layer - 3 * inner * outer
+    )  # weights, and a few of the norms
+    products = attention * outer + 2 * inner * outer**2 + outer * inner**2
+    return 2 * REFINEMENTS * model.num_hidden_layers * products
