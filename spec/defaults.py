@@ -209,6 +209,7 @@ def _sparsity(values: Values, written: Values) -> Sparsity:
         heads=values.get("heads"),
         layers=values.get("layers"),
         method=values["method"],
+        steps=values["steps"],
         exempt=tuple(values.get("exempt", ())),
         calibration_sequences=values["calibration_sequences"],
         recover=_recover(values.get("recover"), _section(written, "recover")),

@@ -1,5 +1,6 @@
 """What a valid spec is in Python: frozen dataclasses, in the order and the names of schema.json."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,6 +141,7 @@ class Sparsity:
 
     `ratio`: share of the weights; where structured, of the feed-forward channels, beside
     `heads`, of the key and value heads, and `layers`.
+    `steps`: how often weights become zero: once before the recovery, then while it trains.
     `exempt`: numbers of layers and names of projections that stay dense.
     """
 
@@ -148,6 +150,7 @@ class Sparsity:
     heads: float | None
     layers: float | None
     method: str
+    steps: int
     exempt: tuple[int | str, ...]
     calibration_sequences: int
     recover: Recover | None
@@ -159,6 +162,20 @@ class Sparsity:
             return None
         n, m = self.pattern.split(":")
         return int(n), int(m)
+
+    @property
+    def gone(self) -> tuple[float, ...]:
+        """What is zero after each step: weights of a group in N:M, else a share of all.
+
+        Shares follow a cubic: most goes early, where there is most to spare (Zhu and
+        Gupta, 2017, arXiv:1710.01878).
+        """
+        done = [step / self.steps for step in range(1, self.steps + 1)]
+        if self.kept:
+            n, m = self.kept
+            return tuple(math.ceil((m - n) * part) for part in done)
+        share = self.ratio or 0.0
+        return tuple(round(share * (1 - (1 - part) ** 3), 4) for part in done)
 
     @property
     def shrinks(self) -> bool:

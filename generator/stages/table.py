@@ -51,10 +51,11 @@ MEMORY = ("model", "train.batch_size", "train.precision", "train.hardware") + (
     "target.context",
 )
 SHARES = ("sparsity.pattern", "sparsity.ratio", "sparsity.heads", "sparsity.layers")
-PRUNING = (*SHARES, "sparsity.kept", "sparsity.method") + (
+PRUNING = (*SHARES, "sparsity.kept", "sparsity.gone", "sparsity.method") + (
     "sparsity.exempt",
     "sparsity.calibration_sequences",
 )
+LATER = ("sparsity.kept", "sparsity.gone", "sparsity.exempt")  # while it recovers
 FITTING = (
     *("model", "train.hardware", "train.precision", *TARGET, "target.context"),
     *(*SHARES, "sparsity.method", "sparsity.calibration_sequences"),
@@ -131,7 +132,7 @@ STAGES = (
     ),
     Stage(
         "recover",
-        fields=(*MEMORY, "train.seed", "sparsity.recover"),
+        fields=(*MEMORY, "train.seed", "sparsity.recover", *LATER),
         costs=(*MEMORY, *SHARES, "sparsity.recover.tokens", "sparsity.recover.distill")
         + ("sparsity.recover.scope",),
         reads=read_by_recovery,

@@ -1,8 +1,9 @@
-"""Rules on a recovery by layers: what its layers learn from, and what they do not have."""
+"""Rules on recovery: what layers learn from, and pruning that goes on meanwhile."""
 
 from leangen.spec.rules.rule import Problem, idle, rule
 
 SCOPE, DISTILL = "sparsity.recover.scope", "sparsity.recover.distill"
+STEPS = "sparsity.steps"
 
 
 @rule(SCOPE, written=DISTILL)
@@ -24,4 +25,41 @@ def layers_have_another(
     return Problem(SCOPE, message, suggestion="write scope: model")
 
 
-RULES = (layers_predict_nothing, layers_have_another)
+@rule("sparsity.pattern", "sparsity.recover", SCOPE, written=STEPS)
+def steps_go_with_a_recovery(
+    pattern: str, recover: object, scope: str | None, steps: int | None
+) -> Problem | None:
+    """All steps but the first are taken while the whole model trains."""
+    if steps is None or steps == 1:
+        return None
+    if pattern in ("dense", "structured"):
+        return idle(STEPS, f"pattern: {pattern}", "delete it")
+    if recover is None:
+        message = "all steps but the first are taken while the model recovers"
+        remedy = "add recover, such as recover: {tokens: 10M}; or delete steps"
+        return Problem(STEPS, message, suggestion=remedy)
+    if scope == "layers":
+        message = "layers that recover one by one are pruned at once"
+        return Problem(STEPS, message, suggestion="delete it, or write scope: model")
+    return None
+
+
+@rule("sparsity.pattern", written=STEPS)
+def a_group_loses_whole_weights(pattern: str, steps: int | None) -> Problem | None:
+    """In N:M each step takes at least one weight of a group."""
+    if steps is None or ":" not in pattern:
+        return None
+    kept, group = map(int, pattern.split(":"))
+    most = group - kept
+    if steps <= most:
+        return None
+    message = f"a group of {pattern} loses {most} in all, at least one a step"
+    return Problem(STEPS, message, suggestion=f"write steps: {most}, or less")
+
+
+RULES = (
+    layers_predict_nothing,
+    layers_have_another,
+    steps_go_with_a_recovery,
+    a_group_loses_whole_weights,
+)

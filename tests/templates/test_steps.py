@@ -1,0 +1,95 @@
+"""Pruning in steps: what recovery takes away while it trains, and what a kill changes of that."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TINY, Leangen, write_texts
+
+torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
+Matrices = dict[str, Any]  # tensors
+
+RECOVER = "  recover: {tokens: 30k, learning_rate: 3e-3}\n"
+GROUPS = "  pattern: 2:8\n  steps: 3\n  exempt: [k_proj]\n"
+SHARES = "  pattern: unstructured\n  ratio: 0.8\n  steps: 4\n"
+
+
+@pytest.fixture
+def make(tmp_path: Path, leangen: Leangen) -> Callable[[str], Path]:
+    """Build a spec with such a sparsity, and run it up to the pruning."""
+
+    def build(sparsity: str) -> Path:
+        write_texts(tmp_path)
+        text = TINY.replace("  pattern: 2:4\n", sparsity).replace("60k", "20k")
+        assert sparsity in text
+        (tmp_path / "spec.yaml").write_text(text)
+        done = leangen("build", "spec.yaml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / "generated" / "tiny"
+        for script in ("data.py", "train.py", "prune.py"):
+            subprocess.run([sys.executable, script], cwd=folder, check=True)
+        return folder
+
+    return build
+
+
+def recover(folder: Path) -> None:
+    subprocess.run([sys.executable, "recover.py"], cwd=folder, check=True)
+
+
+def matrices(folder: Path, checkpoint: str) -> Matrices:
+    weights = load_file(folder / "artifacts" / checkpoint / "model.safetensors")
+    return {name: w for name, w in weights.items() if name.endswith("_proj.weight")}
+
+
+def test_groups_lose_their_weights_one_after_the_other(
+    make: Callable[[str], Path],
+) -> None:
+    folder = make(GROUPS)
+    recover(folder)
+    first, last = matrices(folder, "sparse"), matrices(folder, "recovered")
+    for name, matrix in last.items():
+        counts = [(m == 0).unflatten(1, (-1, 8)).sum(2) for m in (first[name], matrix)]
+        expected = (0, 0) if "k_proj" in name else (2, 6)
+        for count, zeros in zip(counts, expected, strict=True):
+            assert (count == zeros).all(), name
+        assert not matrix[first[name] == 0].any()
+
+
+def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
+    make: Callable[[str], Path],
+) -> None:
+    folder = make(SHARES)
+    training = folder / "training.py"
+    text = training.read_text()
+    assert "SAVE_MINUTES = 5.0" in text
+    training.write_text(text.replace("SAVE_MINUTES = 5.0", "SAVE_MINUTES = 0.0"))
+    recover(folder)
+    whole = matrices(folder, "recovered")
+    for name, matrix in matrices(folder, "sparse").items():
+        assert abs((matrix == 0).float().mean() - 0.4625) < 0.01, name
+        assert abs((whole[name] == 0).float().mean() - 0.8) < 1e-3, name
+        assert not whole[name][matrix == 0].any()
+    for _ in range(3):  # in different parts of the training
+        process = subprocess.Popen([sys.executable, "recover.py"], cwd=folder)
+        before = newest_state(folder)
+        while process.poll() is None and newest_state(folder) < before + 10**8:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    recover(folder)
+    for name, matrix in matrices(folder, "recovered").items():
+        assert torch.equal(matrix, whole[name]), name
+
+
+def newest_state(folder: Path) -> int:
+    """When the newest state was saved, in nanoseconds; now, where there is none."""
+    states = list((folder / "artifacts").glob("recover.*.state"))
+    return max((s.stat().st_mtime_ns for s in states), default=time.time_ns())
