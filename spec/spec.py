@@ -122,12 +122,14 @@ class Recover:
     """Training after pruning; scope is model, all at once, or layers, one by one.
 
     `learning_rate` is a share of a matrix's root mean square with scope layers.
+    `rewind`: after which share of the training's steps come the weights that it begins with.
     """
 
     scope: str
     tokens: int
     learning_rate: float
     distill: bool
+    rewind: float | None = None
 
     @property
     def by_layers(self) -> bool:

@@ -34,6 +34,7 @@ from leangen.generator.stages.traits import (
     has_zeros,
     on_grid,
     reads_calibration,
+    rewind_of,
     rounds_cache,
 )
 from leangen.spec import Spec
@@ -66,6 +67,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "aim": aim_of(spec),
         "quantizes": on_grid(spec),
         "has_zeros": has_zeros(spec),
+        "rewind": rewind_of(spec),
         "whole": whole_of(spec),
         "pruned": pruned_of(spec),
         "shrinks": spec.sparsity.shrinks,

@@ -11,6 +11,7 @@ from leangen.generator.stages.traits import (
     on_grid,
     reads_calibration,
     recovers,
+    rewind_of,
     rounds_cache,
     trains,
     tunes,
@@ -92,6 +93,11 @@ def read_by_training(spec: Spec) -> tuple[str, ...]:
     return *(("dense",) if tunes(spec) else ()), *tokens("train", "val")
 
 
+def written_by_training(spec: Spec) -> tuple[str, ...]:
+    """The whole model, and what it was early where recovery begins with that."""
+    return whole_of(spec), *(("early",) if rewind_of(spec) else ())
+
+
 def read_by_pruning(spec: Spec) -> tuple[str, ...]:
     """Whoever looks at activations needs text."""
     return whole_of(spec), *(tokens(calibration_of(spec)) if calibrates(spec) else ())
@@ -102,7 +108,8 @@ def read_by_recovery(spec: Spec) -> tuple[str, ...]:
     recover = spec.sparsity.recover
     taught = recover and (recover.distill or recover.by_layers)
     teacher = (whole_of(spec),) if taught else ()
-    return pruned_of(spec), *teacher, *tokens("train", "val")
+    early = ("early",) if rewind_of(spec) else ()
+    return pruned_of(spec), *early, *teacher, *tokens("train", "val")
 
 
 def read_by_quantizing(spec: Spec) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from leangen.generator.stages.artifacts import (
     splits_of,
     tokens,
     vocabulary,
-    whole_of,
+    written_by_training,
 )
 from leangen.generator.stages.stage import Stage
 from leangen.generator.stages.traits import (
@@ -115,7 +115,7 @@ STAGES = (
         fields=(*MEMORY, "train"),
         costs=(*MEMORY, "train.tokens"),
         reads=read_by_training,
-        writes=lambda spec: (whole_of(spec),),
+        writes=written_by_training,
         present=lambda spec: is_new(spec) or tunes(spec),
         variant=lambda spec: "tune" if tunes(spec) else "script",
     ),

@@ -80,6 +80,11 @@ def recovers(spec: Spec) -> bool:
     return spec.sparsity.recover is not None
 
 
+def rewind_of(spec: Spec) -> float | None:
+    """After which share of the training come the weights that recovery begins with."""
+    return spec.sparsity.recover.rewind if spec.sparsity.recover else None
+
+
 def recovers_by_layers(spec: Spec) -> bool:
     """Whether it is trained one layer after the other."""
     recover = spec.sparsity.recover

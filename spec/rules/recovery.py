@@ -3,7 +3,7 @@
 from leangen.spec.rules.rule import Problem, idle, rule
 
 SCOPE, DISTILL = "sparsity.recover.scope", "sparsity.recover.distill"
-STEPS = "sparsity.steps"
+STEPS, REWIND = "sparsity.steps", "sparsity.recover.rewind"
 
 
 @rule(SCOPE, written=DISTILL)
@@ -57,7 +57,24 @@ def a_group_loses_whole_weights(pattern: str, steps: int | None) -> Problem | No
     return Problem(STEPS, message, suggestion=f"write steps: {most}, or less")
 
 
+@rule("model.pretrained", SCOPE, "sparsity.pattern", written=REWIND)
+def a_ticket_is_drawn_in_training(
+    given: bool | None, scope: str | None, pattern: str, rewind: float | None
+) -> Problem | None:
+    """Early weights are there where train.py makes all of them."""
+    if rewind is None:
+        return None
+    if given:
+        message = "a given model has no early weights: its training was elsewhere"
+        return Problem(REWIND, message, suggestion="delete it")
+    if scope == "layers":
+        message = "layers that recover one by one learn from the trained ones"
+        return Problem(REWIND, message, suggestion="delete it, or write scope: model")
+    return None
+
+
 RULES = (
+    a_ticket_is_drawn_in_training,
     layers_predict_nothing,
     layers_have_another,
     steps_go_with_a_recovery,

@@ -110,6 +110,7 @@ OPTIONS: dict[str, list[Any]] = {
         {"pattern": "4:8", "recover": {}},
         {"pattern": "4:8", "steps": 3, "exempt": ["k_proj"], "recover": {}},
         {"pattern": "unstructured", "ratio": 0.9, "steps": 4, "recover": {}},
+        {"pattern": "2:4", "recover": {"rewind": 0.1, "distill": True}},
         {"pattern": "2:4", "method": "magnitude", "recover": {"scope": "layers"}},
         {"pattern": "unstructured", "ratio": 0.5, "recover": {"distill": True}},
         {"pattern": "unstructured", "ratio": 0.5, "method": "magnitude"},

@@ -1,4 +1,4 @@
-"""Pruning in steps: what recovery takes away while it trains, and what a kill changes of that."""
+"""Pruning in steps, and lottery tickets: what recovery takes away, and what it begins with."""
 
 import signal
 import subprocess
@@ -16,19 +16,21 @@ torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 Matrices = dict[str, Any]  # tensors
 
-RECOVER = "  recover: {tokens: 30k, learning_rate: 3e-3}\n"
+RECOVER = "{tokens: 30k, learning_rate: 3e-3}"
 GROUPS = "  pattern: 2:8\n  steps: 3\n  exempt: [k_proj]\n"
 SHARES = "  pattern: unstructured\n  ratio: 0.8\n  steps: 4\n"
 
 
 @pytest.fixture
-def make(tmp_path: Path, leangen: Leangen) -> Callable[[str], Path]:
+def make(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
     """Build a spec with such a sparsity, and run it up to the pruning."""
 
-    def build(sparsity: str) -> Path:
+    def build(sparsity: str, recovery: str = RECOVER) -> Path:
         write_texts(tmp_path)
         text = TINY.replace("  pattern: 2:4\n", sparsity).replace("60k", "20k")
+        text = text.replace(RECOVER, recovery)
         assert sparsity in text
+        assert recovery in text
         (tmp_path / "spec.yaml").write_text(text)
         done = leangen("build", "spec.yaml", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -50,7 +52,7 @@ def matrices(folder: Path, checkpoint: str) -> Matrices:
 
 
 def test_groups_lose_their_weights_one_after_the_other(
-    make: Callable[[str], Path],
+    make: Callable[..., Path],
 ) -> None:
     folder = make(GROUPS)
     recover(folder)
@@ -64,7 +66,7 @@ def test_groups_lose_their_weights_one_after_the_other(
 
 
 def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
-    make: Callable[[str], Path],
+    make: Callable[..., Path],
 ) -> None:
     folder = make(SHARES)
     training = folder / "training.py"
@@ -87,6 +89,19 @@ def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
     recover(folder)
     for name, matrix in matrices(folder, "recovered").items():
         assert torch.equal(matrix, whole[name]), name
+
+
+def test_a_ticket_is_the_early_weights_where_the_late_ones_stay(
+    make: Callable[..., Path],
+) -> None:
+    folder = make("  pattern: 2:4\n", "{rewind: 0.2, tokens: 1k, learning_rate: 1e-9}")
+    recover(folder)
+    early, late = matrices(folder, "early"), matrices(folder, "dense")
+    pruned = matrices(folder, "sparse")
+    for name, matrix in matrices(folder, "recovered").items():
+        assert not torch.equal(early[name], late[name])
+        ticket = early[name].masked_fill(pruned[name] == 0, 0)
+        assert torch.allclose(matrix, ticket, atol=1e-6), name
 
 
 def newest_state(folder: Path) -> int:
