@@ -69,16 +69,16 @@ def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
     make: Callable[..., Path],
 ) -> None:
     folder = make(SHARES)
-    training = folder / "training.py"
-    text = training.read_text()
-    assert "SAVE_MINUTES = 5.0" in text
-    training.write_text(text.replace("SAVE_MINUTES = 5.0", "SAVE_MINUTES = 0.0"))
     recover(folder)
     whole = matrices(folder, "recovered")
     for name, matrix in matrices(folder, "sparse").items():
         assert abs((matrix == 0).float().mean() - 0.4625) < 0.01, name
         assert abs((whole[name] == 0).float().mean() - 0.8) < 1e-3, name
         assert not whole[name][matrix == 0].any()
+    training = folder / "training.py"
+    text = training.read_text()
+    assert "SAVE_MINUTES = 5.0" in text
+    training.write_text(text.replace("SAVE_MINUTES = 5.0", "SAVE_MINUTES = 0.0"))
     for _ in range(3):  # in different parts of the training
         process = subprocess.Popen([sys.executable, "recover.py"], cwd=folder)
         before = newest_state(folder)
@@ -86,6 +86,7 @@ def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    training.write_text(text)
     recover(folder)
     for name, matrix in matrices(folder, "recovered").items():
         assert torch.equal(matrix, whole[name]), name
