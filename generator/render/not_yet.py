@@ -50,9 +50,6 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "sparsity.method", what, "wanda"
     if model.num_experts and on_grid(spec):
         yield "quantization.method", "GPTQ for a mixture of experts", "nearest"
-    if quantization.exceptions and on_grid(spec):
-        what = "GPTQ where matrices differ in bits"
-        yield "quantization.method", what, "nearest, or no quantization.exceptions"
     if model.num_experts and recovers_by_layers(spec):
         what = "recovery by layers for a mixture of experts"
         yield "sparsity.recover.scope", what, "scope: model"

@@ -125,6 +125,7 @@ OPTIONS: dict[str, list[Any]] = {
         {"weights": 4, "exceptions": {8: ["down_proj", "0.v_proj"]}},
         {"kv_cache": 8},
         {"weights": 4, "method": "gptq"},
+        {"weights": 8, "method": "gptq", "exceptions": {4: ["down_proj"]}},
     ],
     "evaluate__sensitivity": [False, True],
     "serve": [{}, {"host": "::1"}],

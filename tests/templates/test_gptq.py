@@ -1,10 +1,12 @@
 """Weights on a grid: what a textbook's surgeon would round, and the same in every format."""
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from tests.conftest import Leangen, write_texts
@@ -31,8 +34,14 @@ SPARSE = """\
 sparsity: {pattern: 2:4, method: sparsegpt, calibration_sequences: 8}
 export: {formats: [compressed-tensors, gguf]}
 """
+MIXED = PAGE.replace(
+    "gptq,", "gptq, arithmetic: float32, exceptions: {8: [0, down_proj, 1.o_proj]},"
+)
+IN_8 = r"layers\.0\.|down_proj|layers\.1\.self_attn\.o_proj"
+FORMATS = ("export", "export_compressed_tensors", "export_gguf")
 QUERY = "model.layers.0.self_attn.q_proj.weight"
 Build = Callable[..., Path]
+Modules = Callable[[Path], SimpleNamespace]
 
 
 @pytest.fixture
@@ -128,40 +137,113 @@ def test_gptq_is_the_optimal_brain_surgeon_in_the_order_of_activity(
         assert (cost(scales) <= cost(tried) * 1.001).all()
 
 
-def test_all_formats_hold_what_is_on_the_grid_and_zeros_stay_zero(build: Build) -> None:
-    formats = ("export", "export_compressed_tensors", "export_gguf")
-    artifacts = build(PAGE + SPARSE, "data", "prune", "quantize", *formats)
-    sparse = load_file(artifacts / "sparse" / "model.safetensors")
-    fitted = load_file(artifacts / "quantized" / "model.safetensors")
-    packed = load_file(artifacts / "compressed-tensors" / "model.safetensors")
+def floats(folder: Path) -> dict[str, np.ndarray]:
+    """Read a folder's tensors; numpy has no bf16."""
+    tensors = load_torch_file(folder / "model.safetensors")
+    widened = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    return {name: tensor.numpy() for name, tensor in widened.items()}
+
+
+def held_by_all(artifacts: Path, bits: dict[str, int]) -> dict[str, np.ndarray]:
+    """Hold every format's levels against the checkpoint's; return what they stand for."""
+    fitted = floats(artifacts / "quantized")
+    packed = floats(artifacts / "compressed-tensors")
     gguf = (artifacts / "gguf" / "model.gguf").read_bytes()
-    stored = {
-        tensor.name: numpy_helper.to_array(tensor, str(artifacts / "onnx"))
-        for tensor in onnx.load(artifacts / "onnx" / "model.onnx").graph.initializer
-    }
-    matrices = [n for n in fitted if n.endswith("_proj.weight")]
-    assert len(matrices) == 14
-    for name in matrices:
+    graph = onnx.load(artifacts / "onnx" / "model.onnx").graph
+    folder = str(artifacts / "onnx")
+    stored = b"".join(
+        numpy_helper.to_array(t, folder).tobytes() for t in graph.initializer
+    )
+    found = {}
+    for name, many in bits.items():
+        scales = np.load(artifacts / "quantized" / f"{name}.npy")
+        middle = 2 ** (many - 1)
+        assert (packed[f"{name}_scale"] == scales).all()
+        exact = fitted[name] / scales.repeat(GROUP, axis=1)
+        signed = np.rint(exact)
+        assert np.abs(exact - signed).max() < 0.46
+        assert signed.min() >= -middle
+        assert signed.max() < middle
+        levels = (signed + middle).astype(np.uint8)
+        stream = packed[f"{name}_packed"].view(np.uint8)
+        places = np.unpackbits(stream, axis=1, bitorder="little")
+        theirs = places.reshape(*levels.shape, many) @ (1 << np.arange(many))
+        assert (theirs == levels).all()
+        blocks = levels.reshape(*scales.shape, GROUP)
+        pairs = blocks[..., 0::2] | blocks[..., 1::2] << 4
+        assert (pairs if many == 4 else blocks).tobytes() in stored
+        if ".q_proj." not in name and ".k_proj." not in name:  # whose rows are moved
+            halves = blocks[..., :16] | blocks[..., 16:] << 4
+            row = (halves if many == 4 else blocks ^ 128)[0, 0]
+            assert scales[0, 0].astype("<f2").tobytes() + row.tobytes() in gguf
+        found[name] = signed * scales.repeat(GROUP, axis=1)
+    return found
+
+
+def zeros_stay(artifacts: Path, names: Iterable[str]) -> None:
+    sparse, fitted = floats(artifacts / "sparse"), floats(artifacts / "quantized")
+    for name in names:
         zero = sparse[name] == 0
         assert zero.mean() == 0.5
         assert (fitted[name][zero] == 0).all()
-        scales = np.load(artifacts / "quantized" / f"{name}.npy")
-        assert (packed[f"{name}_scale"] == scales.astype(np.float16)).all()
-        levels = np.rint(fitted[name] / scales.repeat(GROUP, axis=1)) + 8
-        assert (levels >= 0).all()
-        assert (levels <= 15).all()
-        halves = levels.astype(np.uint8).reshape(len(levels), -1, 8)
-        theirs = np.unpackbits(
-            packed[f"{name}_packed"].view(np.uint8), axis=1, bitorder="little"
-        ).reshape(len(levels), -1, 4)
-        places = np.array([1, 2, 4, 8])
-        assert (theirs @ places == levels).all()
-        both = halves[..., 0::2] | halves[..., 1::2] << 4
-        assert both.tobytes() in b"".join(v.tobytes() for v in stored.values())
-        if ".q_proj." not in name and ".k_proj." not in name:  # whose rows are moved
-            blocks = levels.astype(np.uint8).reshape(len(levels), -1, GROUP)
-            row = blocks[0, 0, :16] | blocks[0, 0, 16:] << 4
-            assert scales[0, 0].astype("<f2").tobytes() + row.tobytes() in gguf
+
+
+def test_all_formats_hold_what_is_on_the_grid_and_zeros_stay_zero(build: Build) -> None:
+    artifacts = build(PAGE + SPARSE, "data", "prune", "quantize", *FORMATS)
+    sparse = floats(artifacts / "sparse")
+    bits = {name: 4 for name in sparse if name.endswith("_proj.weight")}
+    assert len(bits) == 14
+    held_by_all(artifacts, bits)
+    zeros_stay(artifacts, bits)
+
+
+def test_matrices_with_other_bits_are_as_exact_as_these_in_every_format(
+    build: Build, tmp_path: Path, modules: Modules
+) -> None:
+    folder = tmp_path / "model"
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    artifacts = build(MIXED + SPARSE, "data", "prune", "quantize", *FORMATS)
+    sparse = floats(artifacts / "sparse")
+    names = [name for name in sparse if name.endswith("_proj.weight")]
+    bits = {name: 8 if re.search(IN_8, name) else 4 for name in names}
+    assert list(bits.values()).count(8) == 9
+    grid = held_by_all(artifacts, bits)
+    zeros_stay(artifacts, bits)
+    moved: dict[int, list[float]] = {4: [], 8: []}
+    for name, weight in grid.items():
+        if not re.search("o_proj|down_proj", name):  # which make up for others, too
+            off = np.linalg.norm(weight - sparse[name]) / np.linalg.norm(sparse[name])
+            moved[bits[name]].append(float(off))
+    assert max(moved[8]) < min(moved[4]) / 4
+    ours = modules(artifacts.parent)
+    levels, scales = ours.rounding.quantize(floats(folder)["lm_head.weight"], 8)
+    grid["lm_head.weight"] = ((levels - 128.0) * scales[..., None]).reshape(512, 64)
+    weights = {name: torch.from_numpy(weight) for name, weight in grid.items()}
+    model.float().load_state_dict(weights, strict=False)
+    prompt = list(range(0, 480, 15))
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt])).logits[0].numpy()
+    found = ours.decoder.Decoder("model.onnx").forward(prompt, range(len(prompt)))
+    np.testing.assert_allclose(found, logits, atol=2e-4)
+    assert np.abs(logits).max() > 0.5
+
+
+def test_levels_of_8_bits_survive_a_checkpoint_in_bf16(
+    build: Build, modules: Modules
+) -> None:
+    artifacts = build(MIXED)
+    rounding = modules(artifacts.parent).rounding
+    scales = (1 + np.arange(128, dtype=np.float32) / 128).reshape(64, 2)  # all of bf16
+    (artifacts / "quantized").mkdir()
+    np.save(artifacts / "quantized" / f"{QUERY}.npy", scales)
+    for lowest in range(-128, 128, GROUP):
+        levels = np.arange(lowest, lowest + GROUP, dtype=np.float32)
+        exact = torch.from_numpy(scales[..., None] * levels).view(64, 64)
+        stored = [exact.bfloat16().float().numpy()]
+        weights = SimpleNamespace(blocks={QUERY: stored}.get)
+        ((found, _),) = rounding.on_grid(weights, QUERY)
+        assert (found == levels + 128).all()
 
 
 def test_a_spec_says_what_gptq_is_for(build: Build, leangen: Leangen) -> None:
