@@ -129,6 +129,7 @@ from checkpoint import (
 from conversation import Conversation
 from decoder import Decoder, sample
 from fitting import (
+    Fix,
     Matrix,
     elimination,
     fit_checkpoint,

@@ -142,7 +142,7 @@ STAGES = (
     ),
     Stage(
         "quantize",
-        fields=("quantization.calibration_sequences", "quantization.exceptions"),
+        fields=("quantization.calibration_sequences",),
         costs=FITTING,
         reads=read_by_quantizing,
         writes=lambda spec: ("quantized",),
