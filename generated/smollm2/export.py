@@ -70,8 +70,8 @@ def quantized(
             if is_pruned(name):
                 zeros = np.count_nonzero(part == 2 ** (bits - 1))
                 graph.zeros.append((zeros, part.size))
-            if bits == 4:  # two levels a byte, the earlier one in the low half
-                part = part[..., 0::2] | part[..., 1::2] << 4
+            several = 8 // bits  # levels a byte, the earliest one lowest
+            part = sum(part[..., i::several] << i * bits for i in range(several))
             yield part
 
     graph.append(stored[0], levels())

@@ -71,7 +71,8 @@ def _halves(batch: int) -> Ladder:
 
 
 def _fewer(able: Sequence[int], bits: int) -> Ladder:
-    return sorted((n for n in able if n < bits), reverse=True)
+    """List fewer bits, down to 4: what loses as much as 2 is for who asks for it."""
+    return sorted((n for n in able if 4 <= n < bits), reverse=True)
 
 
 def _budgets(spec: Spec) -> Ladder:

@@ -50,6 +50,8 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "sparsity.method", what, "wanda"
     if model.num_experts and on_grid(spec):
         yield "quantization.method", "GPTQ for a mixture of experts", "nearest"
+    if model.num_experts and quantization.weights == 2:
+        yield "quantization.weights", "a mixture of experts in 2 bits", "weights: 4"
     if model.num_experts and recovers_by_layers(spec):
         what = "recovery by layers for a mixture of experts"
         yield "sparsity.recover.scope", what, "scope: model"

@@ -127,8 +127,8 @@ def _listed(exceptions: Exceptions) -> Iterator[tuple[str, Name]]:
 
 @rule("evaluate.sensitivity", "quantization.weights")
 def sensitivity_is_of_integers(sensitivity: bool, bits: int) -> Problem | None:
-    """Floats are not rounded in groups."""
-    if not sensitivity or bits < 16:
+    """What it weighs is 4 bits against 8."""
+    if not sensitivity or bits in (4, 8):
         return None
     field = "evaluate.sensitivity"
     return idle(field, f"weights: {bits}", "delete it, or write weights: 4")

@@ -15,12 +15,21 @@ def packed_weights_are_integers(bits: int, formats: list[str] | None) -> Problem
     return idle(FIELD, f"weights: {bits} and compressed-tensors", remedy)
 
 
+@rule("quantization.weights", written=FIELD)
+def gguf_has_no_two_bits(bits: int, formats: list[str] | None) -> Problem | None:
+    """Its types of 2 bits have scales of scales, and zero points."""
+    if bits != 2 or "gguf" not in (formats or []):
+        return None
+    message = "gguf has no 2-bit weights of one scale a group"
+    return Problem(FIELD, message, suggestion="write weights: 4, or delete gguf")
+
+
 @rule("quantization.weights", "quantization.group_size", written=FIELD)
 def gguf_has_its_blocks(
     bits: int, group: int, formats: list[str] | None
 ) -> Problem | None:
     """The format has no other groups."""
-    if bits >= 16 or group == BLOCK or "gguf" not in (formats or []):
+    if bits not in (4, 8) or group == BLOCK or "gguf" not in (formats or []):
         return None
     message = f"gguf has {bits}-bit weights in groups of {BLOCK} alone, not of {group}"
     remedy = f"write group_size: {BLOCK}, or delete gguf from export.formats"
@@ -38,4 +47,9 @@ def gguf_has_its_routing(
     return Problem(FIELD, message, suggestion="delete gguf from export.formats")
 
 
-RULES = (packed_weights_are_integers, gguf_has_its_blocks, gguf_has_its_routing)
+RULES = (
+    packed_weights_are_integers,
+    gguf_has_no_two_bits,
+    gguf_has_its_blocks,
+    gguf_has_its_routing,
+)

@@ -33,6 +33,24 @@ def only_gptq_needs_sequences(method: str, count: int | None) -> Problem | None:
     return idle(field, f"method: {method}", remedy)
 
 
+@rule("quantization.weights", "quantization.group_size")
+def two_bits_have_their_groups(bits: int, group: int) -> Problem | None:
+    """ONNX Runtime's kernels for 2 bits know these; with others it unpacks matrices anew."""
+    if bits != 2 or group in (32, 64, 128):
+        return None
+    message = f"2-bit weights are fast in groups of 32, 64 and 128, not of {group}"
+    return Problem("quantization.group_size", message, "32, 64 or 128", "32")
+
+
+@rule("quantization.weights", "quantization.arithmetic")
+def two_bits_are_multiplied_as_integers(bits: int, arithmetic: str) -> Problem | None:
+    """ONNX Runtime has no kernel for 2 bits and floats: 100 times as slow as with int8."""
+    if bits != 2 or arithmetic == "int8":
+        return None
+    message = "2-bit weights have no fast kernel in float32 arithmetic"
+    return Problem("quantization.arithmetic", message, "int8", "int8")
+
+
 def _only_if_integer(field: str, bits: int, value: object) -> Problem | None:
     if bits < 16 or value is None:
         return None
@@ -44,4 +62,6 @@ RULES = (
     floats_have_no_integers,
     floats_have_no_method,
     only_gptq_needs_sequences,
+    two_bits_have_their_groups,
+    two_bits_are_multiplied_as_integers,
 )

@@ -122,6 +122,7 @@ OPTIONS: dict[str, list[Any]] = {
         {"weights": 16, "kv_cache": 8},
         {},
         {"weights": 4},
+        {"weights": 2},
         {"weights": 4, "exceptions": {8: ["down_proj", "0.v_proj"]}},
         {"kv_cache": 8},
         {"weights": 4, "method": "gptq"},

@@ -174,6 +174,7 @@ PACKED = [
     ("llama", 4, torch.float32),
     ("llama-tied", 4, torch.bfloat16),
     ("llama", 8, torch.float16),
+    ("llama", 2, torch.float32),
     ("qwen2", 8, torch.float32),
     ("qwen3", 8, torch.float32),
     ("mixtral", 4, torch.float32),
@@ -197,6 +198,21 @@ def test_compressed_tensors_loads_what_was_rounded(
     np.testing.assert_allclose(logits_of(theirs, PROMPT), expected, atol=2e-5)
     assert np.abs(expected).max() > 0.5
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size() == 320
+
+
+def test_two_bits_run_in_onnx_runtime(write: Write, modules: Modules) -> None:
+    """What it multiplies by is rounded to 8 bits, too: that is the difference to torch."""
+    model = some_model("llama")
+    dense = logits_of(model, PROMPT)
+    ours = modules(write(model, 2, "compressed-tensors"))
+    ours.export.main()
+    decoder = ours.decoder.Decoder("model.onnx")
+    found = decoder.forward(PROMPT, range(len(PROMPT)))
+    quantize = ours.rounding.quantize
+    whole = rounded(model, quantize, matrix=2, table=8, scale=torch.float32)
+    expected = logits_of(whole, PROMPT)
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
+    assert np.linalg.norm(dense - expected) > 0.3 * np.linalg.norm(expected)
 
 
 class Llama:
