@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,25 +216,41 @@ def test_two_bits_run_in_onnx_runtime(write: Write, modules: Modules) -> None:
     assert np.linalg.norm(dense - expected) > 0.3 * np.linalg.norm(expected)
 
 
+LLAMA = """
+import sys, xllamacpp
+asked = xllamacpp.CommonParams()
+asked.model.path = sys.argv[1]
+asked.n_ctx, asked.n_parallel, asked.warmup = 128, 1, False
+asked.cpuparams.n_threads = 1
+asked.cache_type_k = asked.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+off = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+asked.flash_attn_type = off
+asked.verbosity = -1
+server = xllamacpp.Server(asked)
+print("listens at", server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
 class Llama:
-    """llama.cpp's own server on a file."""
+    """llama.cpp's own server on a file, in a process of its own: it was seen not to end."""
 
     def __init__(self, file: Path) -> None:
-        xllamacpp = pytest.importorskip("xllamacpp")
-        asked = xllamacpp.CommonParams()
-        asked.model.path = str(file)
-        asked.n_ctx, asked.n_parallel, asked.warmup = 128, 1, False
-        asked.cpuparams.n_threads = 1
-        whole = xllamacpp.ggml_type.GGML_TYPE_F32
-        asked.cache_type_k = asked.cache_type_v = whole
-        off = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        asked.flash_attn_type = off
-        asked.verbosity = -1
-        self.server = xllamacpp.Server(asked)
+        process = subprocess.Popen(
+            [sys.executable, "-c", LLAMA, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        weakref.finalize(self, process.kill)
+        assert process.stdout
+        said = next(line for line in process.stdout if line.startswith("listens at"))
+        self.address = said.split()[-1]
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         request = urllib.request.Request(
-            self.server.listening_address + path,
+            self.address + path,
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
