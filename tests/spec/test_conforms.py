@@ -1,5 +1,6 @@
 """Our own validator says what jsonschema says, of valid values and of all others."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -25,18 +26,25 @@ serve: {host: 127.0.0.1}
 """)
 Edits = list[tuple[tuple[str, ...], bool, Any]]
 PATHS = [tuple(map(str, path)) for path, _ in fields(schema_of_values())]
-CHOICES = [
+
+
+def once(values: Iterable[Any]) -> list[Any]:
+    """Leave out what was there before: many fields have the same bounds."""
+    return list({(type(value), value): value for value in values}.values())
+
+
+CHOICES = once(
     choice
     for _, field in fields(schema_of_values())
     for choice in field.get("enum", ())
-]
-BOUNDS = [
+)
+BOUNDS = once(
     field[word] + step
     for _, field in fields(schema_of_values())
     for word in field
     if "imum" in word.lower()
     for step in (-1, 0, 1, 0.5)
-]
+)
 VALUES = st.one_of(
     st.none(),
     st.booleans(),

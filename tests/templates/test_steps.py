@@ -27,7 +27,7 @@ def make(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
 
     def build(sparsity: str, recovery: str = RECOVER) -> Path:
         write_texts(tmp_path)
-        text = TINY.replace("  pattern: 2:4\n", sparsity).replace("60k", "20k")
+        text = TINY.replace("  pattern: 2:4\n", sparsity).replace("60k", "5k")
         text = text.replace(RECOVER, recovery)
         assert sparsity in text
         assert recovery in text
