@@ -128,14 +128,7 @@ from checkpoint import (
 )
 from conversation import Conversation
 from decoder import Decoder, sample
-from fitting import (
-    Fix,
-    Matrix,
-    elimination,
-    fit_checkpoint,
-    refine,
-    sweep,
-)
+from fitting import Stack, fit_checkpoint
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
@@ -174,6 +167,7 @@ from rounding import (
     rounded,
 )
 from running import TEMPERATURE, apart, go_on, speeds
+from surgery import Fix, elimination, factor, recorded, refine, sweep
 from tensors import (
     DEVICE,
     cut,

@@ -1,5 +1,6 @@
 """Fitting to calibration text: two models' hidden states, a layer of each, and its moments."""
 
+from dataclasses import replace
 from functools import partial
 
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, largest
@@ -9,16 +10,18 @@ from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.train_memory import runtime
 from leangen.generator.stages.traits import on_grid, surgical
 from leangen.spec import Spec
+from leangen.spec.spec import Model
 
 # What cuSOLVER and its workspaces add to CUDA's: measured with SmolLM2-135M on one H200.
 SOLVER = {"cpu": 0, "cuda": 360 * MIB}
-USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # at once: chosen
-# Of a matrix while it is changed: as it was, its goal, itself, and in conjugate gradients
-# what is left, the step, what it moves and the next step, in float32, and which stay;
-# beside it how it moves, and another that reads the same.
-BYTES_OF_CHANGE = 37
-# H, its inverse and the triangle of that; where columns go in another order, another copy.
-FACTORS = {"prune": 3, "quantize": 4}
+# At once, at most: chosen. Fewer where a token takes more than so many bytes leave room for.
+USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}
+USEFUL_BYTES = 640 * MIB
+# Of matrices while they are changed: as they were, their goal, themselves, and in conjugate
+# gradients what is left, the step, what it moves and the next step, in float32, and which stay.
+BYTES_OF_CHANGE = 29
+# H, and its inverse or the triangle of that; where columns go in another order, two copies.
+FACTORS = {"prune": 2, "quantize": 4}
 # On a CPU glibc keeps much of what is freed: fitted to SmolLM2-135M, torch 2.13.0 on x86.
 KEPT = {"cpu": 2.25, "cuda": 1}
 # Seconds that one column's weights take to fix: on one H200 and on two x86 cores.
@@ -38,9 +41,12 @@ def sequences_of(spec: Spec) -> int:
 
 def plan_fitting(stage: str, passes: Passes) -> StagePlan:
     """Plan a stage that changes matrices and fits them."""
-    useful = USEFUL_TOKENS[passes.place.device]
+    room = USEFUL_BYTES // _bytes_a_token(passes)
+    useful = min(USEFUL_TOKENS[passes.place.device], room)
     held = partial(ledger, stage, passes)
-    return plan_passes(stage, passes, useful, held, _seconds(passes))
+    planned = plan_passes(stage, passes, useful, held, _seconds(passes))
+    constants = {**planned.constants, "refinements": REFINEMENTS}
+    return replace(planned, constants=constants)
 
 
 def ledger(
@@ -51,12 +57,23 @@ def ledger(
     base = [runtime(device, {device: RUNTIME[device] + SOLVER[device]})]
     base += [_weights(passes)]
     base += [passes.calibration(copies=2)] if near else []
-    summing = _hessians(passes, 1), _results(passes, sequences)
-    changing = _hessians(passes, FACTORS[stage]), _change(passes)
-    return largest(
-        ("summing over the text", [*base, *summing]),
-        ("changing a matrix", [*base, *changing]),
-    )
+    work, factors = _results(passes, sequences), FACTORS[stage]
+    moments: list[tuple[str, list[Item]]] = []
+    for inputs, outputs in _stacks(passes.model):
+        moments += [
+            ("summing over the text", [*base, _sums(inputs, outputs), work]),
+            ("changing matrices", [*base, *_change(inputs, outputs, factors)]),
+        ]
+    return largest(*moments)
+
+
+def _stacks(model: Model) -> tuple[tuple[int, int], ...]:
+    """Give inputs and outputs of matrices that are changed as one."""
+    hidden, inner = model.hidden_size, model.intermediate_size
+    query = model.num_attention_heads * model.head_dim
+    shared = model.num_key_value_heads * model.head_dim
+    attention = (hidden, query + 2 * shared), (query, hidden)
+    return *attention, (hidden, 2 * inner), (inner, hidden)
 
 
 def _weights(passes: Passes) -> Item:
@@ -69,27 +86,35 @@ def _weights(passes: Passes) -> Item:
     return Item("weights", layer * bits // 8, formula, PUBLISHED)
 
 
-def _hessians(passes: Passes, copies: int) -> Item:
-    """Account for the second moments of the widest input: themselves, and factors."""
-    width = max(passes.model.hidden_size, passes.model.intermediate_size)
-    formula = f"{copies} x {width:,} x {width:,} x 32 bits"
-    return Item("hessians", copies * 4 * width**2, formula, "fitting.py")
+def _sums(inputs: int, outputs: int) -> Item:
+    """Account for the second moments of what is read, and of what is missed with it."""
+    formula = f"({inputs:,} + {outputs:,}) x {inputs:,} x 32 bits"
+    return Item("hessians", 4 * (inputs + outputs) * inputs, formula, "fitting.py")
 
 
 def _results(passes: Passes, sequences: int) -> Item:
     """Account for what a feed-forward and its stream hold of some sequences."""
-    model, tokens = passes.model, sequences * passes.length
-    each = 4 * passes.element * (model.intermediate_size + model.hidden_size)
-    each = int(KEPT[passes.place.device] * each)
+    tokens, each = sequences * passes.length, _bytes_a_token(passes)
     formula = f"{tokens:,} tokens x {each:,} bytes"
     return Item("activations", tokens * each, formula, "fitting.py")
 
 
-def _change(passes: Passes) -> Item:
-    """Account for the largest matrix while it is changed, and for its errors."""
-    size = passes.counts.largest
-    formula = f"{size:,} weights x {BYTES_OF_CHANGE} bytes"
-    return Item("activations", BYTES_OF_CHANGE * size, formula, "fitting.py")
+def _bytes_a_token(passes: Passes) -> int:
+    """Bytes that a layer's work on a token takes."""
+    model = passes.model
+    each = 4 * passes.element * (model.intermediate_size + model.hidden_size)
+    return int(KEPT[passes.place.device] * each)
+
+
+def _change(inputs: int, outputs: int, factors: int) -> tuple[Item, Item]:
+    """Account for matrices while they are changed, and for H and what is made of it."""
+    squares = f"{factors} x {inputs:,} x {inputs:,} x 32 bits"
+    weights = inputs * outputs
+    formula = f"{weights:,} weights x {BYTES_OF_CHANGE} bytes"
+    return (
+        Item("hessians", factors * 4 * inputs**2, squares, "surgery.py"),
+        Item("activations", BYTES_OF_CHANGE * weights, formula, "surgery.py"),
+    )
 
 
 def _seconds(passes: Passes) -> Seconds:
@@ -103,7 +128,7 @@ def _seconds(passes: Passes) -> Seconds:
     rate = hardware.flops_bf16 if half else hardware.flops_float32
     squares = 3 * model.hidden_size**2 + model.intermediate_size**2
     moments = 2 * tokens * (layers * squares + passes.counts.active)
-    columns = layers * (6 * model.hidden_size + model.intermediate_size)
+    columns = layers * sum(inputs for inputs, _ in _stacks(model))
     parts = (
         over(2 * tokens * passes.counts.active * PASSES, rate, shares),
         over(moments, tf32, shares),

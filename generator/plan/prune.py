@@ -149,9 +149,15 @@ def _bytes_a_token(pruning: Pruning) -> int:
 def _seconds(pruning: Pruning) -> Seconds:
     """Two passes of the calibration text through every layer; three and fits at the most."""
     hardware, tokens = pruning.place.hardware, pruning.tokens
-    work = 2 * tokens * 2 * pruning.counts.active
+    half = pruning.element == 2
+    rate = hardware.flops_bf16 if half else hardware.flops_float32
+    shares = ARITHMETIC[hardware.kind]
+    once, passes, fits = 2 * tokens * pruning.counts.active, 2, 0
     if pruning.fitted:
-        passes = pruning.streams * tokens * 2 * pruning.counts.active
-        fit = 2 * pruning.fitted**2 * (tokens + INVERSION * pruning.fitted)
-        work += passes + pruning.model.num_hidden_layers * fit
-    return over(work, hardware.flops_float32, ARITHMETIC[hardware.kind])
+        passes += pruning.streams
+        fits = 2 * pruning.fitted**2 * (tokens + INVERSION * pruning.fitted)
+        fits *= pruning.model.num_hidden_layers
+    reading = over(once * passes, rate, shares)
+    fitting = over(fits, hardware.flops_float32, shares)
+    best, worst = (sum(ends) for ends in zip(reading, fitting, strict=True))
+    return best, worst

@@ -109,6 +109,7 @@ STAGES = (
         runs=False,
         part_of=("quantize", "prune"),
     ),
+    Stage("surgery", present=fits, runs=False, part_of=("quantize", "prune")),
     Stage("training", fields=TRAINING, present=trains, runs=False),
     Stage(
         "train",
@@ -142,7 +143,7 @@ STAGES = (
     ),
     Stage(
         "quantize",
-        fields=("quantization.calibration_sequences",),
+        fields=("quantization.calibration_sequences", "quantization.exceptions"),
         costs=FITTING,
         reads=read_by_quantizing,
         writes=lambda spec: ("quantized",),
