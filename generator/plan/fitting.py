@@ -12,16 +12,15 @@ from leangen.generator.stages.traits import on_grid, surgical
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-# What cuSOLVER and its workspaces add to CUDA's: measured with SmolLM2-135M on one H200.
-SOLVER = {"cpu": 0, "cuda": 360 * MIB}
+# What cuSOLVER and workspaces add to CUDA's: measured with an 8B Llama's shape on one H200.
+SOLVER = {"cpu": 0, "cuda": 230 * MIB}
 # At once, at most: chosen. Fewer where a token takes more than so many bytes leave room for.
 USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}
 USEFUL_BYTES = 640 * MIB
 # Of matrices while they are changed: as they were, their goal, themselves, and in conjugate
 # gradients what is left, the step, what it moves and the next step, in float32, and which stay.
 BYTES_OF_CHANGE = 29
-# H, and its inverse or the triangle of that; where columns go in another order, two copies.
-FACTORS = {"prune": 2, "quantize": 4}
+FACTORS = 3  # H, its inverse, and the triangle of that
 # On a CPU glibc keeps much of what is freed: fitted to SmolLM2-135M, torch 2.13.0 on x86.
 KEPT = {"cpu": 2.25, "cuda": 1}
 # Seconds that one column's weights take to fix: on one H200 and on two x86 cores.
@@ -43,26 +42,24 @@ def plan_fitting(stage: str, passes: Passes) -> StagePlan:
     """Plan a stage that changes matrices and fits them."""
     room = USEFUL_BYTES // _bytes_a_token(passes)
     useful = min(USEFUL_TOKENS[passes.place.device], room)
-    held = partial(ledger, stage, passes)
+    held = partial(ledger, passes)
     planned = plan_passes(stage, passes, useful, held, _seconds(passes))
     constants = {**planned.constants, "refinements": REFINEMENTS}
     return replace(planned, constants=constants)
 
 
-def ledger(
-    stage: str, passes: Passes, sequences: int, near: bool
-) -> tuple[str, tuple[Item, ...]]:
+def ledger(passes: Passes, sequences: int, near: bool) -> tuple[str, tuple[Item, ...]]:
     """List what is held while moments are summed, and while a matrix is changed."""
     device = passes.place.device
     base = [runtime(device, {device: RUNTIME[device] + SOLVER[device]})]
     base += [_weights(passes)]
     base += [passes.calibration(copies=2)] if near else []
-    work, factors = _results(passes, sequences), FACTORS[stage]
+    work = _results(passes, sequences)
     moments: list[tuple[str, list[Item]]] = []
     for inputs, outputs in _stacks(passes.model):
         moments += [
             ("summing over the text", [*base, _sums(inputs, outputs), work]),
-            ("changing matrices", [*base, *_change(inputs, outputs, factors)]),
+            ("changing matrices", [*base, *_change(inputs, outputs)]),
         ]
     return largest(*moments)
 
@@ -106,13 +103,13 @@ def _bytes_a_token(passes: Passes) -> int:
     return int(KEPT[passes.place.device] * each)
 
 
-def _change(inputs: int, outputs: int, factors: int) -> tuple[Item, Item]:
+def _change(inputs: int, outputs: int) -> tuple[Item, Item]:
     """Account for matrices while they are changed, and for H and what is made of it."""
-    squares = f"{factors} x {inputs:,} x {inputs:,} x 32 bits"
+    squares = f"{FACTORS} x {inputs:,} x {inputs:,} x 32 bits"
     weights = inputs * outputs
     formula = f"{weights:,} weights x {BYTES_OF_CHANGE} bytes"
     return (
-        Item("hessians", factors * 4 * inputs**2, squares, "surgery.py"),
+        Item("hessians", FACTORS * 4 * inputs**2, squares, "surgery.py"),
         Item("activations", BYTES_OF_CHANGE * weights, formula, "surgery.py"),
     )
 
