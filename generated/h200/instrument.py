@@ -137,6 +137,7 @@ class Model:
         """Go on behind all prompts at once; each token is one more pass of the layers."""
         draws = [np.random.default_rng(0) for _ in prompts]
         found: list[Tokens] = [[] for _ in prompts]
+        norm, head = self.norm.float(), self.head.float()  # on the host: for a few rows
         layers = [copy.deepcopy(layer) for layer in self.layers()]  # all fit: read once
         for _ in range(count):
             rows = [prompt + more for prompt, more in zip(prompts, found, strict=True)]
@@ -144,7 +145,10 @@ class Model:
             padded = [row + [0] * (max(lengths) - len(row)) for row in rows]
             (stream,) = self.through(layers, [torch.tensor(padded)])
             last = [part[n - 1] for part, n in zip(stream, lengths, strict=True)]
-            (logits,) = (part.cpu().numpy() for part in self.logits(torch.stack(last)))
+            wide = F.rms_norm(
+                torch.stack(last).float().cpu(), (HIDDEN_SIZE,), norm, RMS_NORM_EPS
+            )
+            logits = F.linear(wide, head).numpy()
             for more, row, random in zip(found, logits, draws, strict=True):
                 if ends.isdisjoint(more):
                     more.append(sample(row, TEMPERATURE, 1.0, random))
