@@ -112,17 +112,19 @@ def _listed(exceptions: Exceptions) -> Listed:
     ]
 
 
-@rule("evaluate.sensitivity", "quantization.weights")
-def sensitivity_is_of_integers(sensitivity: bool, bits: int) -> Problem | None:
-    """What it weighs is 4 bits against 8."""
-    if not sensitivity or bits in (4, 8):
+@rule("evaluate.sensitivity", "quantization.weights", "sparsity.pattern")
+def sensitivity_is_of_something(
+    sensitivity: bool, bits: int, pattern: str
+) -> Problem | None:
+    """What it weighs is 4 bits against 8, and zeros against none."""
+    if not sensitivity or bits in (4, 8) or pattern not in ("dense", "structured"):
         return None
-    field = "evaluate.sensitivity"
-    return idle(field, f"weights: {bits}", "delete it, or write weights: 4")
+    field, beside = "evaluate.sensitivity", f"weights: {bits} and pattern: {pattern}"
+    return idle(field, beside, "delete it, or write weights: 4")
 
 
 RULES = (
-    sensitivity_is_of_integers,
+    sensitivity_is_of_something,
     floats_have_no_exceptions,
     exceptions_are_other_bits,
     exceptions_are_of_the_model,
