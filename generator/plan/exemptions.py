@@ -3,10 +3,8 @@
 from leangen.generator.plan.budget import training_place
 from leangen.generator.plan.ledger import Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.passes import RUNTIME
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.sensitivity import (
-    COUNTED,
     LENGTH,
     MEASURED,
     TOKENS,
@@ -15,12 +13,16 @@ from leangen.generator.plan.sensitivity import (
 )
 from leangen.generator.plan.step import sequence_length
 from leangen.generator.plan.storage import float32
-from leangen.generator.plan.train_memory import runtime
+from leangen.generator.plan.train_memory import FITTED, RUNTIME, runtime
 from leangen.spec import Spec
 
-POINTS = 8  # from dense to pruned: on SmolLM2-135M shares add up to 2 percent too much
+POINTS = (
+    8  # from dense to pruned: shares of SmolLM2-135M added up to 2 percent too much
+)
 SHARES = (0.05, 0.1, 0.25, 0.5)  # of dense weights that users look for a choice at
-LOGITS = 4  # arrays of a sequence's, while a loss goes backwards
+LOGITS = (
+    10  # arrays of a sequence's, while a loss goes backwards: with gaps of the heap
+)
 
 
 def plan_exemptions(spec: Spec, counts: Counts) -> StagePlan:
@@ -59,7 +61,7 @@ def _ledger(spec: Spec, counts: Counts, length: int) -> list[Item]:
         float32("gradients", matrices),
         Item("metadata", matrices, marks, "exemptions.py"),
         kept_by_layers(spec.model, length),
-        Item("logits", 4 * arrays * length * vocabulary, work, COUNTED),
+        Item("logits", 4 * arrays * length * vocabulary, work, FITTED),
     ]
 
 
