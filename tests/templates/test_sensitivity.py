@@ -120,9 +120,9 @@ def test_exemptions_share_the_loss_out_and_can_be_pasted(
     faded(model, whole, gone, 0)
     # A router that chooses other experts has no slope.
     error = 0.2 if "mixtral" in model.config.model_type else 0.03
-    assert sum(losses) == pytest.approx(float(lost(model, whole, seen)), rel=error)
+    assert sum(losses) == pytest.approx(lost(model, whole, seen).item(), rel=error)
     first = found["choices"][0]
-    assert first["loss"] == pytest.approx(float(lost(model, whole, other)), rel=1e-3)
+    assert first["loss"] == pytest.approx(lost(model, whole, other).item(), rel=1e-3)
     exempt_as_pasted(ours.artifacts.FOLDER, page, found)
 
 
