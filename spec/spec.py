@@ -144,7 +144,7 @@ class Sparsity:
     `ratio`: share of the weights; where structured, of the feed-forward channels, beside
     `heads`, of the key and value heads, and `layers`.
     `steps`: how often weights become zero: once before the recovery, then while it trains.
-    `exempt`: numbers of layers and names of projections that stay dense.
+    `exempt`: what stays dense: numbers of layers, names of projections, and both together.
     """
 
     pattern: str

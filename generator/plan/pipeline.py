@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from leangen.generator.plan.calibrate import plan_calibrate
 from leangen.generator.plan.data import plan_data
 from leangen.generator.plan.evaluate import plan_evaluate
+from leangen.generator.plan.exemptions import plan_exemptions
 from leangen.generator.plan.export import plan_export
 from leangen.generator.plan.formats import plan_compressed_tensors, plan_gguf
 from leangen.generator.plan.ledger import StagePlan
@@ -24,6 +25,7 @@ from leangen.spec import Spec
 PLANNERS: Mapping[str, Callable[[Spec, Counts], StagePlan]] = {
     "data": plan_data,
     "train": plan_train,
+    "exemptions": plan_exemptions,
     "prune": plan_prune,
     "recover": plan_recover,
     "quantize": plan_quantize,

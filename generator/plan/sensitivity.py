@@ -24,7 +24,7 @@ def plan_sensitivity(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the measurement of what matrices lose by their bits."""
     place = training_place(spec)
     length = min(LENGTH, sequence_length(spec))
-    groups = _groups(spec.model)
+    groups = groups_of(spec.model)
     return StagePlan(
         stage="sensitivity",
         place=place,
@@ -45,7 +45,7 @@ def plan_sensitivity(spec: Spec, counts: Counts) -> StagePlan:
     )
 
 
-def _groups(model: Model) -> tuple[str, ...]:
+def groups_of(model: Model) -> tuple[str, ...]:
     """Name what engines multiply by as one: vLLM's fused matrices, ONNX Runtime's experts."""
     gated = f"{model.gate} {model.up}"
     if model.num_experts:
@@ -62,12 +62,12 @@ def _ledger(spec: Spec, counts: Counts, length: int) -> list[Item]:
         float32("weights", counts.total),
         float32("gradients", matrices),
         float32("hessians", matrices),
-        _kept(spec.model, length),
+        kept_by_layers(spec.model, length),
         Item("logits", 4 * LOGITS * length * vocabulary, work, COUNTED),
     ]
 
 
-def _kept(model: Model, length: int) -> Item:
+def kept_by_layers(model: Model, length: int) -> Item:
     """Account for what layers keep for the backward pass, in float32.
 
     Ten tensors as wide as the stream, and four of the feed-forward's width.

@@ -8,6 +8,7 @@ from leangen.generator.stages.traits import (
     is_sparse,
     measures_bits,
     measures_in_torch,
+    measures_pattern,
     on_grid,
     reads_calibration,
     recovers,
@@ -83,8 +84,8 @@ def measured_texts(spec: Spec) -> tuple[str, ...]:
 def splits_of(spec: Spec) -> tuple[str, ...]:
     """Name the texts that data.py writes the tokens of."""
     found = ["train", "val"] if trains(spec) or recovers(spec) else []
-    calibrating = reads_calibration(spec) or measures_bits(spec)
-    found += [calibration_of(spec)] if calibrating else []
+    felt = measures_bits(spec) or measures_pattern(spec)
+    found += [calibration_of(spec)] if reads_calibration(spec) or felt else []
     return tuple(dict.fromkeys((*found, *measured_texts(spec))))
 
 
@@ -116,6 +117,11 @@ def read_by_quantizing(spec: Spec) -> tuple[str, ...]:
     """What is put on a grid, what it aims at, and the text that it is measured on."""
     models = dict.fromkeys((checkpoints_of(spec)[-1], aim_of(spec)))
     return *models, *tokens(calibration_of(spec))
+
+
+def read_by_exemptions(spec: Spec) -> tuple[str, ...]:
+    """The model that is to be pruned reads calibration text."""
+    return whole_of(spec), *tokens(calibration_of(spec))
 
 
 def read_by_sensitivity(spec: Spec) -> tuple[str, ...]:

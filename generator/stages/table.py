@@ -6,6 +6,7 @@ from leangen.generator.stages.artifacts import (
     exported_from,
     pruned_of,
     read_by_evaluation,
+    read_by_exemptions,
     read_by_packing,
     read_by_pruning,
     read_by_quantizing,
@@ -29,6 +30,7 @@ from leangen.generator.stages.traits import (
     lays_out,
     measures_bits,
     measures_in_torch,
+    measures_pattern,
     on_grid,
     recovers,
     recovers_by_layers,
@@ -119,6 +121,15 @@ STAGES = (
         writes=written_by_training,
         present=lambda spec: is_new(spec) or tunes(spec),
         variant=lambda spec: "tune" if tunes(spec) else "script",
+    ),
+    Stage(
+        "exemptions",
+        fields=("model", "sparsity.kept", "sparsity.ratio", "sparsity.method"),
+        costs=("model", "evaluate.sensitivity", "sparsity.pattern")
+        + ("train.hardware", *TARGET, "target.context"),
+        reads=read_by_exemptions,
+        writes=lambda spec: ("exemptions.json", "exemptions.md"),
+        present=measures_pattern,
     ),
     Stage(
         "prune",

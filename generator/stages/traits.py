@@ -72,7 +72,13 @@ def reads_calibration(spec: Spec) -> bool:
 
 def measures_bits(spec: Spec) -> bool:
     """Whether it is measured what matrices lose by their bits."""
-    return is_here(spec) and spec.evaluate.sensitivity
+    integers = spec.quantization.weights in (4, 8)
+    return is_here(spec) and spec.evaluate.sensitivity and integers
+
+
+def measures_pattern(spec: Spec) -> bool:
+    """Whether it is measured what matrices lose by the pattern of zeros."""
+    return is_here(spec) and spec.evaluate.sensitivity and has_zeros(spec)
 
 
 def recovers(spec: Spec) -> bool:

@@ -1,9 +1,9 @@
 """Rules on matrices that have other bits: there are such, and none is named twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from leangen.spec.check.wording import either
-from leangen.spec.matrices import Matrix, Name, named, parted, parts_of, projections
+from leangen.spec.matrices import Matrix, Name, named, parted, projections
+from leangen.spec.rules.names import Listed, of_no_model, said_again
 from leangen.spec.rules.rule import Problem, idle, rule
 from leangen.spec.structure import some_left
 
@@ -42,29 +42,14 @@ def exceptions_are_of_the_model(
     exceptions: Exceptions, *shape: *Shape
 ) -> Problem | None:
     """A layer has its number, from 0, and a projection the name that the family gives."""
-    layers, names = _shape(*shape)
-    for place, name in _listed(exceptions):
-        layer, projection = parts_of(name)
-        if projection is not None and projection not in names:
-            return Problem(place, f"{shape[1]} has no {projection}", either(names))
-        if layer is not None and layer >= layers:
-            message = f"there is no layer {layer}"
-            return Problem(place, message, f"0 to {layers - 1}")
-    return None
+    layers, _ = _shape(*shape)
+    return of_no_model(_listed(exceptions), layers, shape[1])
 
 
 @rule(FIELD)
 def exceptions_are_said_once(exceptions: Exceptions) -> Problem | None:
     """No name is there twice, or inside another: down_proj has 3.down_proj in it."""
-    names = {name for _, name in _listed(exceptions)}
-    before: set[Name] = set()
-    for place, name in _listed(exceptions):
-        inside = {part for part in parts_of(name) if part != name} & names
-        if name in before or inside:
-            message = f"{name} is an exception already"
-            return Problem(place, message, suggestion="delete one of them")
-        before.add(name)
-    return None
+    return said_again(_listed(exceptions), "an exception")
 
 
 @rule("quantization.weights", FIELD, *SHAPE)
@@ -118,24 +103,28 @@ def _matrices(names: list[Name], shape: Shape) -> set[Matrix]:
     return named(names, *_shape(*shape))
 
 
-def _listed(exceptions: Exceptions) -> Iterator[tuple[str, Name]]:
-    """Yield every name, with the path where it stands."""
-    for bits, listed in (exceptions or {}).items():
-        for number, name in enumerate(listed):
-            yield f"{FIELD}.{bits}[{number}]", name
+def _listed(exceptions: Exceptions) -> Listed:
+    """List every name, with the path where it stands."""
+    return [
+        (f"{FIELD}.{bits}[{number}]", name)
+        for bits, listed in (exceptions or {}).items()
+        for number, name in enumerate(listed)
+    ]
 
 
-@rule("evaluate.sensitivity", "quantization.weights")
-def sensitivity_is_of_integers(sensitivity: bool, bits: int) -> Problem | None:
-    """What it weighs is 4 bits against 8."""
-    if not sensitivity or bits in (4, 8):
+@rule("evaluate.sensitivity", "quantization.weights", "sparsity.pattern")
+def sensitivity_is_of_something(
+    sensitivity: bool, bits: int, pattern: str
+) -> Problem | None:
+    """What it weighs is 4 bits against 8, and zeros against none."""
+    if not sensitivity or bits in (4, 8) or pattern not in ("dense", "structured"):
         return None
-    field = "evaluate.sensitivity"
-    return idle(field, f"weights: {bits}", "delete it, or write weights: 4")
+    field, beside = "evaluate.sensitivity", f"weights: {bits} and pattern: {pattern}"
+    return idle(field, beside, "delete it, or write weights: 4")
 
 
 RULES = (
-    sensitivity_is_of_integers,
+    sensitivity_is_of_something,
     floats_have_no_exceptions,
     exceptions_are_other_bits,
     exceptions_are_of_the_model,

@@ -44,6 +44,7 @@ CHANGES: list[dict[str, Any]] = [
     {"quantization": {"weights": 16}, "target": CPU},
     {"quantization": {"weights": 4, "exceptions": {8: [0, "3.v_proj"]}}, "target": CPU},
     {"evaluate": {"sensitivity": True}},
+    {"evaluate": {"sensitivity": True}, "sparsity": SPARSE},
     {
         "quantization": {"weights": 4, "method": "gptq"},
         "sparsity": {"pattern": "2:4", "method": "sparsegpt"},

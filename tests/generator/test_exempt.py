@@ -52,14 +52,17 @@ PRESETS = st.sampled_from([*FAMILIES])
 def test_the_share_is_that_of_the_matrices(data: st.DataObject, preset: str) -> None:
     layers = st.integers(0, LAYERS[preset] - 1)
     names = st.sampled_from(projections(FAMILIES[preset]))
-    listed: Exempt = data.draw(
-        st.lists(layers | names, min_size=1, max_size=6, unique=True)
-    )
+    wide: Exempt = data.draw(st.lists(layers | names, max_size=6, unique=True))
+    single = data.draw(st.lists(st.tuples(layers, names), max_size=6, unique=True))
+    listed = wide + [f"{i}.{n}" for i, n in single if not {i, n}.intersection(wide)]
+    listed = listed or [0]
     spec = spec_of(preset, listed)
     assert spec.sparsity.exempt == tuple(listed)
     sizes = matrices(spec)
     dense = sum(
-        size for (i, name), size in sizes.items() if i in listed or name in listed
+        size
+        for (i, name), size in sizes.items()
+        if {i, name, f"{i}.{name}"}.intersection(listed)
     )
     counts = count(spec.model)
     assert sum(sizes.values()) == counts.matrices
@@ -143,6 +146,9 @@ def test_exempt_layers_are_stored_whole() -> None:
     layer = count(spec.model).matrices / 28
     for item, each in (("weights", 1), ("metadata", -1 / 8)):
         assert served[14][item] - served[1][item] == pytest.approx(13 * layer * each)
+    some = spec_of("qwen3-0.6b", [0, "v_proj", "1.o_proj"])
+    text = "layer 0, v_proj in every layer, and 1 single matrix: dense, "
+    assert any(note.startswith(text) for note in plan(some).warnings)
     assert any(
         note.startswith(
             "layers 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 13: dense, 50%"

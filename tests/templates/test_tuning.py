@@ -243,7 +243,7 @@ train: {tokens: 40k, batch_size: 8, learning_rate: 3e-3}
 sparsity:
   pattern: 2:4
   calibration_sequences: 8
-  exempt: [0, down_proj]
+  exempt: [0, down_proj, 1.o_proj]
   recover: {tokens: 20k, learning_rate: 1e-3, distill: true}
 quantization: {weights: 8, group_size: 16}
 evaluate: {tokens: 2048}
