@@ -72,6 +72,8 @@ def warnings(spec: Spec) -> Iterator[str]:
         if dense:
             what = in_words(spec.sparsity.exempt)
             yield f"{what}: dense, {dense:.0%} of the layers' weights (sparsity.exempt)"
+        if spec.sparsity.steps > 1:
+            yield _steps(spec)
     yield from _mixed(spec)
     if rounds_cache(spec):
         yield (
@@ -100,6 +102,16 @@ def zeros(spec: Spec) -> float:
     """Share of the weights that become zero where a pattern is."""
     kept = spec.sparsity.kept
     return 1 - kept[0] / kept[1] if kept else spec.sparsity.ratio or 0.0
+
+
+def _steps(spec: Spec) -> str:
+    """Say what prune.py leaves to the recovery."""
+    kept, first = spec.sparsity.kept, spec.sparsity.gone[0]
+    share = first / kept[1] if kept else first
+    return (
+        f"prune.py takes the first of {spec.sparsity.steps} steps, {share:.0%} of the "
+        "weights, and recover.py the others"
+    )
 
 
 def _mixed(spec: Spec) -> Iterator[str]:

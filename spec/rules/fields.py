@@ -113,7 +113,8 @@ def only_activations_need_a_text(
     cached = cache is not None and cache < 16
     if rounding == "gptq" or sensitivity or cached:
         return None
-    return _only_if_measured("data.calibration", pattern, method, globs)
+    remedy = "delete it, or write sparsity.method: wanda or quantization.method: gptq"
+    return _only_if_measured("data.calibration", pattern, method, globs, remedy)
 
 
 @rule("sparsity.pattern", "sparsity.method", written="sparsity.calibration_sequences")
@@ -121,7 +122,11 @@ def only_activations_need_sequences(
     pattern: str, method: str, count: int | None
 ) -> Problem | None:
     """Calibration sequences are what activations are measured on."""
-    return _only_if_measured("sparsity.calibration_sequences", pattern, method, count)
+    field, remedy = (
+        "sparsity.calibration_sequences",
+        "delete it, or write method: wanda",
+    )
+    return _only_if_measured(field, pattern, method, count, remedy)
 
 
 @rule("train.tokens", "model.tuned", *BATCH)
@@ -183,12 +188,12 @@ def _only_if_sparse(field: str, pattern: str, value: object) -> Problem | None:
 
 
 def _only_if_measured(
-    field: str, pattern: str, method: str, value: object
+    field: str, pattern: str, method: str, value: object, remedy: str
 ) -> Problem | None:
     if value is None or (pattern != "dense" and method != "magnitude"):
         return None
     beside = "pattern: dense" if pattern == "dense" else f"method: {method}"
-    return idle(field, beside, "delete it, or write method: wanda")
+    return idle(field, beside, remedy)
 
 
 def _needs(field: str, beside: str, remedy: str) -> Problem:

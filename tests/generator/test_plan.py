@@ -463,6 +463,18 @@ def test_published_figures_are_of_the_method_of_the_spec(
     assert f"; {method}," in note.lower()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "first"),
+    [({"pattern": "2:8", "steps": 3}, "25%"), ({"ratio": 0.8, "steps": 4}, "46%")],
+)
+def test_what_recovery_takes_of_the_weights_is_said(
+    pattern: dict[str, Any], first: str
+) -> None:
+    sparsity = {"pattern": "unstructured", "recover": {}} | pattern
+    notes = " ".join(plan(page("llama-3.2-1b", sparsity=sparsity)).warnings)
+    assert f"steps, {first} of the weights, and recover.py the others" in notes
+
+
 def test_the_table_of_fits_agrees_with_the_plan() -> None:
     spec = page("llama-3.2-1b", serve={"engine": "llama.cpp"})
     rows = table(spec)
