@@ -89,10 +89,10 @@ def main() -> None:
         # All of ours first: a process that computes here would be counted with them.
         took = {row: ours(here, row) for row in asked.rows}
         calibration = sequences(asked, here)
-        dense, _ = quality(asked, load(asked, asked.model, torch.float32))
+        dense, _ = checkpoint_quality(asked, asked.model)
         print(f"dense: {dense}\n\n{HEAD}", flush=True)
         for row in asked.rows:
-            found = quality(asked, load(asked, checkpoint(here, row), torch.float32))
+            found = checkpoint_quality(asked, checkpoint(here, row))
             cells = [row, *found, *took[row], *theirs(asked, row, calibration)]
             print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -331,6 +331,11 @@ def embedded(
 def load(asked: argparse.Namespace, folder: Path, dtype: torch.dtype) -> Any:
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     return model.to(asked.device).eval()
+
+
+def checkpoint_quality(asked: argparse.Namespace, folder: Path) -> list[str]:
+    """Measure a checkpoint as `quality` does, in float32."""
+    return quality(asked, load(asked, folder, torch.float32))
 
 
 def quality(asked: argparse.Namespace, model: Any) -> list[str]:
