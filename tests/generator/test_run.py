@@ -252,7 +252,7 @@ def test_output_is_live_and_an_interrupt_is_one_line_of_leangen(
 ) -> None:
     root = shutil.copytree(root, tmp_path / "copy")
     spec = (root / "spec.yaml").read_text()
-    (root / "spec.yaml").write_text(spec.replace("tokens: 20k", "tokens: 6M"))
+    (root / "spec.yaml").write_text(spec.replace("tokens: 20k", "tokens: 600k"))
     assert leangen("build", "spec.yaml", cwd=root).returncode == 0
     # What runs in the background of a shell ignores interrupts until told otherwise.
     code = "import signal as s; s.signal(s.SIGINT, s.default_int_handler);"
