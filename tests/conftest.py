@@ -1,6 +1,9 @@
 """Small pipelines that tests share: built and run once, through the command."""
 
+import fcntl
 import importlib
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +12,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
+
+from leangen.generator.open import open_projects
+from leangen.generator.project import write_project
 
 # A shell that runs the tests in the background has what they start ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,11 +33,12 @@ model:
   num_key_value_heads: 2
   max_position_embeddings: 64
 data: {source: text, path: "corpus/*.txt", out_of_sample: other.txt}
-train: {tokens: 60k, batch_size: 8, learning_rate: 1e-2}
+train: {tokens: 20k, batch_size: 8, learning_rate: 1e-2}
 sparsity:
   pattern: 2:4
-  recover: {tokens: 30k, learning_rate: 3e-3}
+  recover: {tokens: 10k, learning_rate: 3e-3}
 quantization: {weights: 4, group_size: 16, arithmetic: float32}
+evaluate: {tokens: 4k}
 target: {hardware: x86-2core, context: 64}
 """
 
@@ -50,6 +58,16 @@ def leangen() -> Leangen:
         )
 
     return call
+
+
+def built(spec: Path) -> Path:
+    """Write the scripts of a spec beside it, as `leangen build` does; return their folder.
+
+    For tests of what the scripts do: a process costs seven times as much.
+    """
+    (project,) = open_projects([spec], spec.parent / "generated")
+    write_project(project, force=False)
+    return project.folder
 
 
 def write_texts(folder: Path) -> None:
@@ -73,23 +91,43 @@ def run_pipeline(
         root = tmp_path_factory.mktemp("project")
         write_texts(root)
         (root / "spec.yaml").write_text(text)
-        for verb in ("build", "run"):
-            done = leangen(verb, "spec.yaml", cwd=root)
-            assert done.returncode == 0, done.stdout + done.stderr
-        (folder,) = (root / "generated").iterdir()
+        folder = built(root / "spec.yaml")
+        done = leangen("run", "spec.yaml", cwd=root)
+        assert done.returncode == 0, done.stdout + done.stderr
         return folder
 
     return run
 
 
 @pytest.fixture(scope="session")
-def pipeline(run_pipeline: Callable[[str], Path]) -> Path:
-    """The folder of a tiny model: bytes, 2:4 Wanda, recovery, 4 bits."""
-    return run_pipeline(TINY)
+def run_once(
+    tmp_path_factory: pytest.TempPathFactory, run_pipeline: Callable[[str], Path]
+) -> Callable[[str], Path]:
+    """Run a spec in the first of the tests' processes that asks for it; the others copy it."""
+
+    def run(text: str) -> Path:
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            return run_pipeline(text)
+        name = str(yaml.safe_load(text)["name"])
+        made = tmp_path_factory.getbasetemp().parent / name  # what all processes see
+        with made.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.copytree(run_pipeline(text).parents[1], made)
+        root = shutil.copytree(made, tmp_path_factory.mktemp(name) / "project")
+        return root / "generated" / name
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def bpe_pipeline(run_pipeline: Callable[[str], Path]) -> Path:
+def pipeline(run_once: Callable[[str], Path]) -> Path:
+    """The folder of a tiny model: bytes, 2:4 Wanda, recovery, 4 bits."""
+    return run_once(TINY)
+
+
+@pytest.fixture(scope="session")
+def bpe_pipeline(run_once: Callable[[str], Path]) -> Path:
     """The folder of a tiny dense model: BPE, tied embeddings, plain attention, 8 bits."""
     text = TINY.replace("name: tiny", "name: tiny-bpe\ntokenizer: {bpe: 320}")
     text = text.replace("model:\n", "model:\n  tie_word_embeddings: true\n")
@@ -97,7 +135,7 @@ def bpe_pipeline(run_pipeline: Callable[[str], Path]) -> Path:
     text = text.replace("weights: 4", "weights: 8").replace(
         "pattern: 2:4", "pattern: dense"
     )
-    return run_pipeline("\n".join(x for x in text.splitlines() if "recover:" not in x))
+    return run_once("\n".join(x for x in text.splitlines() if "recover:" not in x))
 
 
 @pytest.fixture

@@ -16,13 +16,20 @@ Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = Path(__file__).parents[1] / "spec" / "starter.yaml"
 
 
-@pytest.fixture
-def project(tmp_path: Path, leangen: Leangen) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, leangen: Leangen) -> Path:
     """A folder with a spec that was built."""
-    assert leangen("init", cwd=tmp_path).returncode == 0
-    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    root = tmp_path_factory.mktemp("built")
+    assert leangen("init", cwd=root).returncode == 0
+    done = leangen("build", "spec.yaml", cwd=root)
     assert done.returncode == 0, done.stderr
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def project(built: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to change."""
+    return shutil.copytree(built, tmp_path, dirs_exist_ok=True)
 
 
 def folder(project: Path) -> Path:

@@ -30,6 +30,7 @@ quantization: {weights: 4, group_size: 128}
 target: {hardware: rtx-3090, context: 32k}
 """
 DEMO = Path(__file__).parents[1] / "spec" / "examples" / "demo.yaml"
+BUILT = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
 KEYS = {"item", "bytes", "formula", "source"}
 
 
@@ -40,6 +41,21 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "qwen" / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "spec.yaml").write_text(SPEC)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, leangen: Leangen) -> Path:
+    """A folder in which the demo was built."""
+    root = tmp_path_factory.mktemp("demo")
+    (root / "spec.yaml").write_text(BUILT)
+    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+    return root
+
+
+@pytest.fixture
+def demo(built: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to change."""
+    return shutil.copytree(built, tmp_path, dirs_exist_ok=True)
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -163,20 +179,15 @@ def test_damaged_measurements_are_no_measurements(
     assert "is damaged" in done.stderr
 
 
-def test_diff_opens_with_what_changes_in_the_plan(
-    tmp_path: Path, leangen: Leangen
-) -> None:
-    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
-    (tmp_path / "spec.yaml").write_text(text)
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    (tmp_path / "spec.yaml").write_text(text.replace("weights: 4", "weights: 8"))
-    lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
+def test_diff_opens_with_what_changes_in_the_plan(demo: Path, leangen: Leangen) -> None:
+    (demo / "spec.yaml").write_text(BUILT.replace("weights: 4", "weights: 8"))
+    lines = leangen("diff", "spec.yaml", cwd=demo).stdout.splitlines()
     opening = [line for line in lines[:8] if line.startswith("# ")]
     assert opening[0] == "# demo: the plan changes"
     assert opening[1].split() == ["#", "quantization.weights", "4", "->", "8"]
     assert any(line.startswith("# serve weights") for line in opening)
-    (tmp_path / "spec.yaml").write_text(text.replace("port: 8000", "port: 8001"))
-    assert "do not change" in leangen("diff", "spec.yaml", cwd=tmp_path).stdout
+    (demo / "spec.yaml").write_text(BUILT.replace("port: 8000", "port: 8001"))
+    assert "do not change" in leangen("diff", "spec.yaml", cwd=demo).stdout
 
 
 def test_a_terminal_that_knows_only_ascii_shows_all_of_it(project: Path) -> None:
@@ -209,26 +220,20 @@ def test_a_machine_that_the_catalogue_lacks(project: Path, leangen: Leangen) -> 
     ["", "[]", '{"spec": 3}', '{"spec": {}, "stages": {"train": 1}}', "{" * 9],
 )
 def test_a_damaged_plan_on_disk_does_not_stop_diff(
-    content: str, tmp_path: Path, leangen: Leangen
+    content: str, demo: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
-    (tmp_path / "spec.yaml").write_text(text)
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    (tmp_path / "generated" / "demo" / "plan.json").write_text(content)
-    done = leangen("diff", "spec.yaml", cwd=tmp_path)
+    (demo / "generated" / "demo" / "plan.json").write_text(content)
+    done = leangen("diff", "spec.yaml", cwd=demo)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("# demo: the plan changes")
 
 
 def test_a_stage_that_goes_is_in_the_opening_of_diff(
-    tmp_path: Path, leangen: Leangen
+    demo: Path, leangen: Leangen
 ) -> None:
-    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
-    (tmp_path / "spec.yaml").write_text(text)
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    start, end = text.index("sparsity:"), text.index("quantization:")
-    (tmp_path / "spec.yaml").write_text(text[:start] + text[end:])
-    opening = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.partition("---")[0]
+    start, end = BUILT.index("sparsity:"), BUILT.index("quantization:")
+    (demo / "spec.yaml").write_text(BUILT[:start] + BUILT[end:])
+    opening = leangen("diff", "spec.yaml", cwd=demo).stdout.partition("---")[0]
     assert "# sparsity.pattern" in opening
     assert "# prune peak" in opening
     assert opening.count("-> 0.0 KiB") > 5
@@ -255,12 +260,9 @@ def test_a_script_that_left_its_plan_behind_still_ends_well(
     assert set(json.loads((artifacts / "ledger.json").read_text())) == {"export"}
 
 
-def test_more_tokens_are_more_time_in_diff(tmp_path: Path, leangen: Leangen) -> None:
-    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "")
-    (tmp_path / "spec.yaml").write_text(text)
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
-    (tmp_path / "spec.yaml").write_text(text.replace("tokens: 1900k", "tokens: 38M"))
-    lines = leangen("diff", "spec.yaml", cwd=tmp_path).stdout.splitlines()
+def test_more_tokens_are_more_time_in_diff(demo: Path, leangen: Leangen) -> None:
+    (demo / "spec.yaml").write_text(BUILT.replace("tokens: 1900k", "tokens: 38M"))
+    lines = leangen("diff", "spec.yaml", cwd=demo).stdout.splitlines()
     opening = [line.split() for line in lines if line.startswith("# ")]
     assert ["#", "train.tokens", "1,900,000", "->", "38,000,000"] in opening
     (time,) = [line for line in opening if line[1:3] == ["train", "time"]]
@@ -276,7 +278,7 @@ def test_a_described_machine_is_in_the_opening_of_diff(
         "custom_hardware: {kind: cpu, memory: 8GiB, bandwidth_gb_s: 20, "
         "float32_tflops: 0.2}\n"
     )
-    text = DEMO.read_text().replace("out_of_sample: ../../LICENSE", "") + machine
+    text = BUILT + machine
     text = text.replace("hardware: x86-2core", "hardware: custom")
     (tmp_path / "spec.yaml").write_text(text)
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0

@@ -1,12 +1,16 @@
-"""A folder that talks: a small random checkpoint with a chat template, exported."""
+"""Scripts run in the tests' process, and a folder that talks: a small random checkpoint, exported."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.conftest import built
 
 CHATML = """\
 {%- for message in messages %}
@@ -46,11 +50,33 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(CHATML)
 
 
+@pytest.fixture
+def run_here(
+    modules: Callable[[Path], SimpleNamespace],
+) -> Callable[[Path, str], str]:
+    """Run a stage in this process, which has torch loaded; return the line that it stops with.
+
+    That is "" where the stage comes to its end. To load torch takes most of a stage's time.
+    """
+
+    def run(folder: Path, stage: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [f"{stage}.py"])
+            patch.setattr(signal, "signal", lambda *_: None)
+            patch.setenv("LEANGEN_LOCK", "held")  # as leangen run does: for each anew
+            ours = modules(folder)
+            try:
+                ours.artifacts.run(vars(ours)[stage].main)
+            except SystemExit as ended:
+                assert "\n" not in str(ended.code)
+                return str(ended.code)
+        return ""
+
+    return run
+
+
 @pytest.fixture(scope="session")
-def talker(
-    tmp_path_factory: pytest.TempPathFactory,
-    leangen: Callable[..., subprocess.CompletedProcess[str]],
-) -> Path:
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that was trained on nothing: what it says makes no sense."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -71,9 +97,7 @@ def talker(
     transformers.LlamaForCausalLM(config).save_pretrained(root / "model")
     write_tokenizer(root / "model")
     (root / "spec.yaml").write_text(PAGE)
-    done = leangen("build", "spec.yaml", cwd=root)
-    assert done.returncode == 0, done.stderr
-    folder = root / "generated" / "talker"
+    folder = built(root / "spec.yaml")
     for script in ("data.py", "export.py"):
         subprocess.run([sys.executable, script], cwd=folder, check=True)
     return folder

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import built
+
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = """\
 leangen: 1
@@ -34,17 +36,12 @@ artifacts/run.lock names, or stop it
 
 
 @pytest.fixture
-def folder(tmp_path: Path, leangen: Leangen) -> Path:
+def folder(tmp_path: Path) -> Path:
     """The built folder of a spec with a text to read."""
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a.txt").write_text("some text\n" * 1000)
-    return rebuilt(tmp_path, leangen)
-
-
-def rebuilt(root: Path, leangen: Leangen, old: str = "", new: str = "") -> Path:
-    (root / "spec.yaml").write_text(PAGE.replace(old, new) if old else PAGE)
-    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
-    return root / "generated" / "texts"
+    (tmp_path / "spec.yaml").write_text(PAGE)
+    return built(tmp_path / "spec.yaml")
 
 
 def data(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -195,10 +192,10 @@ def test_an_empty_text_beside_others_is_none(folder: Path) -> None:
     assert (np.load(tokens) == before).all()
 
 
-def test_a_folder_in_place_of_a_text_is_explained(
-    folder: Path, leangen: Leangen
-) -> None:
-    rebuilt(folder.parents[1], leangen, '"corpus/*.txt"', "corpus")
+def test_a_folder_in_place_of_a_text_is_explained(folder: Path) -> None:
+    spec = folder.parents[1] / "spec.yaml"
+    spec.write_text(PAGE.replace('"corpus/*.txt"', "corpus"))
+    built(spec)
     done = data(folder)
     assert done.returncode == 1
     expected = "data.py: corpus is a folder: add /*.txt to it in the spec\n"

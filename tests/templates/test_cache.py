@@ -11,6 +11,8 @@ import numpy as np
 import openai
 import pytest
 
+from tests.conftest import built
+
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -29,10 +31,10 @@ def rounded(
         "calibration: text.txt, test: text.txt, source: text, path: text.txt",
     )
     (root / "spec.yaml").write_text(page + "evaluate: {tokens: 1024}\n")
-    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+    folder = built(root / "spec.yaml")
     done = leangen("run", "spec.yaml", cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
-    return root / "generated" / "talker"
+    return folder
 
 
 def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:

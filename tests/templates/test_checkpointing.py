@@ -1,8 +1,6 @@
 """Layers that are computed again in the backward pass change the memory, not the weights."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import yaml
 
 from leangen.generator.plan import plan
 from leangen.spec import Spec, loads
-
-Leangen = Callable[..., subprocess.CompletedProcess[str]]
+from tests.conftest import built
 
 
 def deep(text: str, **target: int) -> str:
@@ -29,7 +26,7 @@ def decisions(spec: Spec) -> dict[str, object]:
 
 
 def test_recomputed_layers_give_the_same_weights(
-    pipeline: Path, tmp_path: Path, leangen: Leangen
+    pipeline: Path, tmp_path: Path, run_here: Callable[[Path, str], str]
 ) -> None:
     tiny = (pipeline.parents[1] / "spec.yaml").read_text()
     needed = plan(loads(deep(tiny))).stages["train"].peak_bytes
@@ -41,12 +38,11 @@ def test_recomputed_layers_give_the_same_weights(
         root = tmp_path / name
         root.mkdir()
         (root / "spec.yaml").write_text(text)
-        assert leangen("build", "spec.yaml", cwd=root).returncode == 0
-        folder = root / "generated" / "tiny"
+        folder = built(root / "spec.yaml")
         code = (folder / "train.py").read_text()
         assert ("checkpoint_layers(model)" in code) == (name == "again")
         shutil.copytree(pipeline / "artifacts" / "data", folder / "artifacts" / "data")
-        subprocess.run([sys.executable, "train.py"], cwd=folder, check=True)
+        assert run_here(folder, "train") == ""
         weights = Path("artifacts", "dense", "model.safetensors")
         trained[name] = (folder / weights).read_bytes()
     assert trained["kept"] == trained["again"]

@@ -16,8 +16,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from leangen.generator.plan import plan
-from leangen.spec import load
-from tests.conftest import TINY
+from leangen.spec import LeangenError, load
+from tests.conftest import TINY, built
 from tests.templates.test_formats import (
     ALPHABET,
     AS_GPT_2,
@@ -55,7 +55,7 @@ FUSED = (
 
 
 @pytest.fixture
-def write(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
+def write(tmp_path: Path) -> Callable[..., Path]:
     """Build a spec of a model with exceptions, and run some of its scripts."""
 
     def run(
@@ -78,9 +78,7 @@ def write(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
             arithmetic=arithmetic,
         )
         (tmp_path / "spec.yaml").write_text(page)
-        built = leangen("build", "spec.yaml", cwd=tmp_path)
-        assert built.returncode == 0, built.stderr
-        project = tmp_path / "generated" / "mixed"
+        project = built(tmp_path / "spec.yaml")
         (project / "artifacts").mkdir(exist_ok=True)
         tokenizer.save(str(project / "artifacts" / "tokenizer.json"))
         for script in scripts:
@@ -204,7 +202,7 @@ def test_what_an_engine_cannot_hold_is_refused(
     family: str, listed: str, formats: str, message: str, write: Any
 ) -> None:
     model = some_model(family, num_hidden_layers=3)
-    with pytest.raises(AssertionError, match=message):
+    with pytest.raises(LeangenError, match=message):
         write(model, 4, listed, formats)
 
 

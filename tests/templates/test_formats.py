@@ -21,7 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.convert_slow_tokenizer import TikTokenConverter
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-Leangen = Callable[..., subprocess.CompletedProcess[str]]
+from tests.conftest import built
+
 Write = Callable[..., Path]
 Modules = Callable[[Path], SimpleNamespace]
 
@@ -106,7 +107,7 @@ def byte_level_bpe(cuts: list[Any], alphabet: list[str], size: int) -> Tokenizer
 
 
 @pytest.fixture
-def write(tmp_path: Path, leangen: Leangen) -> Write:
+def write(tmp_path: Path) -> Write:
     """Build a spec of a model, and run the script of one format; return the project.
 
     The tokens are ASCII alone: llama.cpp's server keeps back what is no whole character.
@@ -126,9 +127,7 @@ def write(tmp_path: Path, leangen: Leangen) -> Write:
         group = ", group_size: 32" if bits < 16 else ""
         page = SPEC.format(bits=bits, group=group, formats=format)
         (tmp_path / "spec" / "s.yaml").write_text(page)
-        built = leangen("build", "s.yaml", cwd=tmp_path / "spec")
-        assert built.returncode == 0, built.stderr
-        project = tmp_path / "spec" / "generated" / "given"
+        project = built(tmp_path / "spec" / "s.yaml")
         (project / "artifacts").mkdir(exist_ok=True)
         file = tmp_path / "model" / "tokenizer.json"
         shutil.copyfile(file, project / "artifacts" / "tokenizer.json")

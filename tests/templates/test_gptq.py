@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +16,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from tests.conftest import Leangen, write_texts
+from tests.conftest import Leangen, built, write_texts
 from tests.templates.test_given import learn
 
 GROUP, SEQUENCES, CONTEXT = 32, 8, 64
@@ -45,7 +43,7 @@ Modules = Callable[[Path], SimpleNamespace]
 
 
 @pytest.fixture
-def build(tmp_path: Path, leangen: Leangen) -> Build:
+def build(tmp_path: Path, run_here: Callable[[Path, str], str]) -> Build:
     """Run stages of a spec of a small random model; return the artifacts."""
     write_texts(tmp_path)
     torch.manual_seed(0)
@@ -65,12 +63,9 @@ def build(tmp_path: Path, leangen: Leangen) -> Build:
 
     def run(page: str, *stages: str) -> Path:
         (tmp_path / "spec.yaml").write_text(page)
-        done = leangen("build", "spec.yaml", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        folder = tmp_path / "generated" / "small"
+        folder = built(tmp_path / "spec.yaml")
         for stage in stages:
-            command = [sys.executable, f"{stage}.py"]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            assert run_here(folder, stage) == ""
         return folder / "artifacts"
 
     return run

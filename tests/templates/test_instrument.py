@@ -191,8 +191,8 @@ def test_windows_score_their_second_half(
     tiny = text.split('TINY = """')[1].split('"""')[0]
     tiny = tiny.replace("max_position_embeddings: 64", "max_position_embeddings: 512")
     tiny = tiny.replace("context: 64", "context: 512")
-    tiny = re.sub(r"  recover:.*\n", "", tiny) + "evaluate: {tokens: 2048}\n"
-    there = run_pipeline(tiny.replace("tokens: 60k, batch_size: 8", "tokens: 40k"))
+    tiny = re.sub(r"  recover:.*\n", "", tiny).replace("{tokens: 4k}", "{tokens: 2048}")
+    there = run_pipeline(tiny.replace("batch_size: 8, ", ""))
     folder = with_gpu(there, tmp_path / "gpu", 512, "float32")
     run(folder, "evaluate")
     tokens = np.load(there / "artifacts/data/test.npy").astype(np.int64)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import built
+
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = """\
 leangen: 1
@@ -27,7 +29,7 @@ data: {source: jsonl, path: "corpus/*.jsonl", field: body}
 def data_of(root: Path, leangen: Leangen) -> subprocess.CompletedProcess[str]:
     """Build the page in a folder, and run its stage data."""
     (root / "spec.yaml").write_text(PAGE)
-    assert leangen("build", "spec.yaml", cwd=root).returncode == 0
+    built(root / "spec.yaml")
     return leangen("run", "spec.yaml", "--until", "data", cwd=root)
 
 
@@ -92,7 +94,7 @@ def test_a_text_to_test_on_is_all_that_is_tested_on(
     spec = tmp_path / "spec.yaml"
     page = PAGE.replace("field: body", "field: body, test: other.jsonl")
     spec.write_text(page)
-    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    built(spec)
     done = leangen("run", "spec.yaml", "--until", "data", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "generated" / "lines" / "artifacts" / "data"

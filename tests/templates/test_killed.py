@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 QUICK, SLOW = "SAVE_MINUTES = 5.0", "SAVE_MINUTES = 0.0"
+Run = Callable[[Path, str], str]
 STAGES = {"train": "dense", "recover": "recovered"}
 
 
@@ -19,15 +21,26 @@ def start(folder: Path, stage: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.fixture(params=["train"])  # both have one loop, and its states
-def unfinished(
-    request: pytest.FixtureRequest, pipeline: Path, tmp_path: Path
-) -> tuple[Path, str]:
-    """A copy of the pipeline in which one stage has not run, and saves every step."""
-    folder = shutil.copytree(pipeline, tmp_path / "copy")
+def unfinished(pipeline: Path, stage: str, root: Path) -> Path:
+    """Copy the pipeline: one stage has not run there, and saves every step."""
+    folder = shutil.copytree(pipeline, root / "copy")
     edit(folder, "training.py", QUICK, SLOW)
-    shutil.rmtree(folder / "artifacts" / STAGES[request.param])
-    return folder, request.param
+    shutil.rmtree(folder / "artifacts" / STAGES[stage])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def once(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which train was killed after a save: recover has the same loop."""
+    folder = unfinished(pipeline, "train", tmp_path_factory.mktemp("killed"))
+    assert kill_after_a_save(folder, "train") == -signal.SIGKILL
+    return folder
+
+
+@pytest.fixture
+def killed(once: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to go on with."""
+    return shutil.copytree(once, tmp_path / "killed")
 
 
 def states(folder: Path, stage: str) -> list[Path]:
@@ -46,14 +59,19 @@ def kill_after_a_save(folder: Path, stage: str, how: int = signal.SIGKILL) -> in
     return process.returncode
 
 
-def run(folder: Path, stage: str) -> str:
+@pytest.fixture
+def run(
+    run_here: Callable[[Path, str], str], capsys: pytest.CaptureFixture[str]
+) -> Run:
     """Run a stage to its end, without a state for every step: that takes most of the time."""
-    training = folder / "training.py"
-    training.write_text(training.read_text().replace(SLOW, QUICK))
-    process = start(folder, stage)
-    out, _ = process.communicate()
-    assert process.returncode == 0
-    return out
+
+    def run_out(folder: Path, stage: str) -> str:
+        training = folder / "training.py"
+        training.write_text(training.read_text().replace(SLOW, QUICK))
+        assert run_here(folder, stage) == ""
+        return capsys.readouterr().out
+
+    return run_out
 
 
 def edit(folder: Path, name: str, old: str, new: str) -> None:
@@ -66,12 +84,12 @@ def weights_of(folder: Path, stage: str) -> bytes:
     return (folder / "artifacts" / STAGES[stage] / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("unfinished", STAGES, indirect=True)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_training_ends_with_the_same_weights(
-    pipeline: Path, unfinished: tuple[Path, str]
+    stage: str, pipeline: Path, tmp_path: Path, run: Run
 ) -> None:
-    folder, stage = unfinished
-    for _ in range(3):
+    folder = unfinished(pipeline, stage, tmp_path)
+    for _ in range(2):
         assert kill_after_a_save(folder, stage) == -signal.SIGKILL
     assert "going on after step" in run(folder, stage)
     assert weights_of(folder, stage) == weights_of(pipeline, stage)
@@ -81,65 +99,55 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_a_training_that_is_told_to_end_saves_its_last_step(
-    pipeline: Path, unfinished: tuple[Path, str]
+    pipeline: Path, tmp_path: Path, run: Run
 ) -> None:
-    folder, stage = unfinished
-    assert kill_after_a_save(folder, stage, signal.SIGTERM) == 128 + signal.SIGTERM
-    (line, *_) = re.findall(r"going on after step (\d+)", run(folder, stage))
+    folder = unfinished(pipeline, "train", tmp_path)
+    assert kill_after_a_save(folder, "train", signal.SIGTERM) == 128 + signal.SIGTERM
+    (line, *_) = re.findall(r"going on after step (\d+)", run(folder, "train"))
     assert int(line) >= 1
-    assert weights_of(folder, stage) == weights_of(pipeline, stage)
+    assert weights_of(folder, "train") == weights_of(pipeline, "train")
 
 
 def test_a_damaged_state_is_not_continued(
-    pipeline: Path, unfinished: tuple[Path, str]
+    pipeline: Path, killed: Path, run: Run
 ) -> None:
-    folder, stage = unfinished
-    kill_after_a_save(folder, stage)
-    (state,) = states(folder, stage)
+    (state,) = states(killed, "train")
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
-    assert "is damaged: not continued" in run(folder, stage)
-    assert weights_of(folder, stage) == weights_of(pipeline, stage)
+    assert "is damaged: not continued" in run(killed, "train")
+    assert weights_of(killed, "train") == weights_of(pipeline, "train")
 
 
-def test_a_state_that_nothing_is_known_of_may_hold_anything(
-    unfinished: tuple[Path, str],
-) -> None:
-    folder, stage = unfinished
-    kill_after_a_save(folder, stage)
-    (state,) = states(folder, stage)
-    (folder / "artifacts" / "files.json").unlink()
+def test_a_state_that_nothing_is_known_of_may_hold_anything(killed: Path) -> None:
+    (state,) = states(killed, "train")
+    (killed / "artifacts" / "files.json").unlink()
     state.write_bytes(state.read_bytes()[:1000])
-    command = [sys.executable, f"{stage}.py"]
+    command = [sys.executable, "train.py"]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False
+        command, cwd=killed, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     remedy = f"artifacts/{state.name} is damaged: remove it to start anew\n"
-    assert done.stderr == f"{stage}.py: {remedy}"
+    assert done.stderr == f"train.py: {remedy}"
 
 
 def test_a_run_goes_on_where_only_the_way_of_computing_changed(
-    unfinished: tuple[Path, str],
+    killed: Path, run: Run
 ) -> None:
-    folder, stage = unfinished
-    kill_after_a_save(folder, stage)
-    edit(folder, f"{stage}.py", "MICRO_BATCH = 8", "MICRO_BATCH = 2")
-    edit(folder, "training.py", "SAVE_MINUTES = 0.0", "SAVE_MINUTES = 1.0")
-    assert "going on after step" in run(folder, stage)
+    edit(killed, "train.py", "MICRO_BATCH = 8", "MICRO_BATCH = 2")
+    edit(killed, "training.py", "SAVE_MINUTES = 0.0", "SAVE_MINUTES = 1.0")
+    assert "going on after step" in run(killed, "train")
 
 
 def test_the_state_of_another_run_is_kept_for_it(
-    pipeline: Path, unfinished: tuple[Path, str]
+    pipeline: Path, killed: Path, run: Run
 ) -> None:
-    folder, stage = unfinished
-    kill_after_a_save(folder, stage)
-    (state,) = states(folder, stage)
-    edit(folder, "training.py", "WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.2")
-    assert "is of another run: kept, not continued" in run(folder, stage)
-    assert states(folder, stage) == [state]
-    assert weights_of(folder, stage) != weights_of(pipeline, stage)
-    edit(folder, "training.py", "WEIGHT_DECAY = 0.2", "WEIGHT_DECAY = 0.1")
-    assert "going on after step" in run(folder, stage)
-    assert weights_of(folder, stage) == weights_of(pipeline, stage)
+    (state,) = states(killed, "train")
+    edit(killed, "training.py", "WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.2")
+    assert "is of another run: kept, not continued" in run(killed, "train")
+    assert states(killed, "train") == [state]
+    assert weights_of(killed, "train") != weights_of(pipeline, "train")
+    edit(killed, "training.py", "WEIGHT_DECAY = 0.2", "WEIGHT_DECAY = 0.1")
+    assert "going on after step" in run(killed, "train")
+    assert weights_of(killed, "train") == weights_of(pipeline, "train")

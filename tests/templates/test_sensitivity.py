@@ -4,7 +4,6 @@ import copy
 import itertools
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +20,10 @@ from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import count
 from leangen.generator.render.build import build
 from leangen.spec import load
+from tests.conftest import built
 from tests.templates.test_exceptions import rounded
 from tests.templates.test_formats import ALPHABET, AS_GPT_2, byte_level_bpe, some_model
 
-Leangen = Callable[..., subprocess.CompletedProcess[str]]
 Modules = Callable[[Path], SimpleNamespace]
 Measure = Callable[[str, str], SimpleNamespace]
 
@@ -57,16 +56,14 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def measure(tmp_path: Path, leangen: Leangen, modules: Modules) -> Measure:
+def measure(tmp_path: Path, modules: Modules) -> Measure:
     """Build what a page says, and run one of its stages on a text of some tokens."""
 
     def measure(page: str, stage: str) -> SimpleNamespace:
         tokenizer = byte_level_bpe([AS_GPT_2], ALPHABET, size=320)
         tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
         (tmp_path / "spec.yaml").write_text(page)
-        built = leangen("build", "spec.yaml", cwd=tmp_path)
-        assert built.returncode == 0, built.stderr
-        ours = modules(tmp_path / "generated" / "felt")
+        ours = modules(built(tmp_path / "spec.yaml"))
         (ours.artifacts.ARTIFACTS / "data").mkdir(parents=True)
         tokens = tokenizer.encode(Path(json.__file__).read_text()).ids
         text = np.array(tokens, np.uint16)

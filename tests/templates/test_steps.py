@@ -10,40 +10,35 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TINY, Leangen, write_texts
+from tests.conftest import TINY, built, write_texts
 
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 Matrices = dict[str, Any]  # tensors
+RunHere = Callable[[Path, str], str]
 
-RECOVER = "{tokens: 30k, learning_rate: 3e-3}"
+RECOVER = "{tokens: 10k, learning_rate: 3e-3}"
 GROUPS = "  pattern: 2:8\n  steps: 3\n  exempt: [k_proj]\n"
 SHARES = "  pattern: unstructured\n  ratio: 0.8\n  steps: 4\n"
 
 
 @pytest.fixture
-def make(tmp_path: Path, leangen: Leangen) -> Callable[..., Path]:
-    """Build a spec with such a sparsity, and run it up to the pruning."""
+def make(tmp_path: Path, run_here: RunHere) -> Callable[..., Path]:
+    """Build a spec with such a sparsity, and run it up to the recovery."""
 
     def build(sparsity: str, recovery: str = RECOVER) -> Path:
         write_texts(tmp_path)
-        text = TINY.replace("  pattern: 2:4\n", sparsity).replace("60k", "5k")
+        text = TINY.replace("  pattern: 2:4\n", sparsity).replace("20k", "5k")
         text = text.replace(RECOVER, recovery)
         assert sparsity in text
         assert recovery in text
         (tmp_path / "spec.yaml").write_text(text)
-        done = leangen("build", "spec.yaml", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        folder = tmp_path / "generated" / "tiny"
-        for script in ("data.py", "train.py", "prune.py"):
-            subprocess.run([sys.executable, script], cwd=folder, check=True)
+        folder = built(tmp_path / "spec.yaml")
+        for stage in ("data", "train", "prune", "recover"):
+            assert run_here(folder, stage) == ""
         return folder
 
     return build
-
-
-def recover(folder: Path) -> None:
-    subprocess.run([sys.executable, "recover.py"], cwd=folder, check=True)
 
 
 def matrices(folder: Path, checkpoint: str) -> Matrices:
@@ -55,7 +50,6 @@ def test_groups_lose_their_weights_one_after_the_other(
     make: Callable[..., Path],
 ) -> None:
     folder = make(GROUPS)
-    recover(folder)
     first, last = matrices(folder, "sparse"), matrices(folder, "recovered")
     for name, matrix in last.items():
         counts = [(m == 0).unflatten(1, (-1, 8)).sum(2) for m in (first[name], matrix)]
@@ -66,10 +60,9 @@ def test_groups_lose_their_weights_one_after_the_other(
 
 
 def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
-    make: Callable[..., Path],
+    make: Callable[..., Path], run_here: RunHere
 ) -> None:
     folder = make(SHARES)
-    recover(folder)
     whole = matrices(folder, "recovered")
     for name, matrix in matrices(folder, "sparse").items():
         assert abs((matrix == 0).float().mean() - 0.4625) < 0.01, name
@@ -87,7 +80,7 @@ def test_shares_grow_to_the_ratio_and_a_kill_changes_nothing(
         process.send_signal(signal.SIGKILL)
         process.wait()
     training.write_text(text)
-    recover(folder)
+    assert run_here(folder, "recover") == ""
     for name, matrix in matrices(folder, "recovered").items():
         assert torch.equal(matrix, whole[name]), name
 
@@ -96,7 +89,6 @@ def test_a_ticket_is_the_early_weights_where_the_late_ones_stay(
     make: Callable[..., Path],
 ) -> None:
     folder = make("  pattern: 2:4\n", "{rewind: 0.2, tokens: 1k, learning_rate: 1e-9}")
-    recover(folder)
     early, late = matrices(folder, "early"), matrices(folder, "dense")
     pruned = matrices(folder, "sparse")
     for name, matrix in matrices(folder, "recovered").items():

@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoModelForCausalLM
 
+from tests.conftest import built
+
 Modules = Callable[[Path], SimpleNamespace]
-Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 STORIES = SHARED / "stories260K"
 pytestmark = pytest.mark.skipif(not STORIES.exists(), reason="the model is not here")
@@ -135,16 +136,14 @@ def stories() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, leangen: Leangen) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stories")
     (root / "model").mkdir()
     convert_model(STORIES / "stories260K.bin", root / "model")
     convert_tokenizer(STORIES / "tok512.bin", root / "model")
     (root / "corpus.txt").write_text("\n".join(stories()))
     (root / "spec.yaml").write_text(PAGE)
-    done = leangen("build", "spec.yaml", cwd=root)
-    assert done.returncode == 0, done.stderr
-    made = root / "generated" / "stories"
+    made = built(root / "spec.yaml")
     for script in ("data.py", "export.py"):
         subprocess.run([sys.executable, script], cwd=made, check=True)
     return made
