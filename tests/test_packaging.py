@@ -1,9 +1,13 @@
 """What pip installs works without the repository: templates and schema are in the wheel."""
 
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -46,3 +50,21 @@ def test_the_command_imports_nothing_heavy() -> None:
     )
     loaded = set(done.stdout.split())
     assert not loaded & {"torch", "onnx", "numpy", "jsonschema", "jinja2", "pydantic"}
+
+
+def test_hooks_take_the_specs_of_a_commit(
+    tmp_path: Path, leangen: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    (tmp_path / "specs").mkdir()
+    leangen("init", "specs/a.yaml", cwd=tmp_path)
+    results = {}
+    for hook in sorted(hooks, key=lambda hook: hook["id"] != "leangen-build"):
+        assert re.search(hook["files"], "specs/a.yaml")
+        command, *verb = hook["entry"].split()
+        assert command == "leangen"
+        results[hook["id"]] = leangen(*verb, "specs/a.yaml", cwd=tmp_path).returncode
+    assert results == {"leangen-build": 0, "leangen-check": 0}
+    script = tmp_path / "generated" / "my-model" / "prune.py"
+    script.write_text(script.read_text() + "\n")
+    assert leangen("check", "specs/a.yaml", cwd=tmp_path).returncode == 1
