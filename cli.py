@@ -215,7 +215,11 @@ def _fields(start: str) -> list[str]:
 @app.command()
 def explain(
     what: Annotated[
-        str, typer.Argument(help="A field or section.", autocompletion=_fields)
+        str,
+        typer.Argument(
+            help="A field, a section, or FILE:LINE of a generated file.",
+            autocompletion=_fields,
+        ),
     ],
     spec: Annotated[
         Path | None,
@@ -226,7 +230,17 @@ def explain(
     out: Out = GENERATED,
     json: Json = False,
 ) -> Answer:
-    """Tell what a field means, who uses it and what it costs."""
+    """Tell what a field means and costs, or which fields made a line of a script."""
+    from leangen.generator.explain.place import place_in, spec_of
+
+    place = place_in(what)
+    if place:
+        from leangen.generator.explain.line import explain_line
+        from leangen.generator.open import open_projects
+
+        file = spec or spec_of(place)
+        (project,) = open_projects([file], place.folder.parent)
+        return explain_line(project, place, file)
     from leangen.generator.explain.field import explain_field
     from leangen.spec import load
 

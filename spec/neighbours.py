@@ -19,8 +19,8 @@ LAYER = 0
 def neighbours(spec: Spec, path: str) -> Iterator[tuple[Changes, Spec]]:
     """Change a field to other values, and with it what the rules want changed, too."""
     section = path.rpartition(".")[0]
-    if section and value_in(spec, section) is None:
-        return  # what is inside a section that is left out says nothing
+    if section and isinstance(value_in(spec, section), str | None):
+        return  # there is no such section: tokenizer may be a text
     for value in _values(spec, path):
         changes = _settled(spec, {path: value})
         varied = vary(spec, changes) if changes else None

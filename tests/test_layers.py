@@ -26,7 +26,16 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
-        "explain": {"plan", "report", "stages"},
+        "explain": {
+            "disk",
+            "lock",
+            "paths",
+            "plan",
+            "project",
+            "render",
+            "report",
+            "stages",
+        },
     },
     "spec": {
         "errors": set(),
