@@ -177,8 +177,11 @@ def test_a_constant_hangs_on_its_field(project: Path, explain: Explain) -> None:
 def test_a_constant_of_the_plan_says_so(project: Path, explain: Explain) -> None:
     line = line_of(project, PRUNE, "MICRO_BATCH =")
     text = explain(f"{PRUNE}:{line}", "spec.yaml")
-    assert "sequences at once; from model, train.hardware" in text
+    assert "sequences at once; for prune, from model, train.hardware" in text
     assert "model.max_position_embeddings: " in text
+    file = "generated/my-model/rounding.py"  # a module sees the plan of a stage
+    text = explain(f"{file}:{line_of(project, file, 'HEAD_BITS =')}")
+    assert "for export, from model" in text
 
 
 def test_a_line_may_hang_on_a_condition_or_on_nothing(
@@ -187,7 +190,7 @@ def test_a_line_may_hang_on_a_condition_or_on_nothing(
     file = "generated/my-model/artifacts.py"
     text = explain(f"{file}:{line_of(project, file, 'FOLDER =')}")
     assert "templates/artifacts/script.py.j2:" in text
-    assert "stays with each of the" in text
+    assert "stays with each of " in text
     file = "generated/my-model/tensors.py"
     text = explain(f"{file}:{line_of(project, file, 'import torch')}")
     assert "templates/imports.py" in text

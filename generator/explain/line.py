@@ -4,10 +4,13 @@ Nobody declares that, so it is found out: the folder is rendered with other valu
 field, as `leangen build` would, and what the line is then is looked at.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from leangen.generator.disk import has_hashes
 from leangen.generator.explain.place import Place
@@ -40,38 +43,53 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Text:
-    """A file as leangen writes it: lines, and where they come from where that is known."""
+class Version:
+    """A file as one spec makes it; without lines where that spec has no such file."""
 
-    lines: Sequence[str]
-    origins: Sequence[Origin | None]
+    spec: Spec
+    plan: Plan
+    files: Mapping[str, str]
+    name: str
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines, from 0."""
+        return lines_of(self.files[self.name]) if self.name in self.files else []
+
+    @cached_property
+    def origins(self) -> Sequence[Origin | None]:
+        """Where each line comes from; None: from no template."""
+        found = templates_of(self.spec, self.plan).get(self.name)
+        if not found:
+            return [None] * len(self.lines)
+        return origins(*found, self.files[self.name])
 
 
 def explain_line(project: Project, place: Place, spec_file: Path) -> Answer:
     """Tell which template a line comes from, and which fields it hangs on."""
     _require_its(project, place, spec_file)
     name = place.file.name
-    text = _text(project.spec, project.plan, project.files, name)
-    state, line = _on_disk(project, place, text)
+    here = Version(project.spec, project.plan, project.files, name)
+    state, line = _on_disk(project, place, here)
     if line is None:
-        found = (
-            f"{place.file}:{place.line}: leangen wrote no such line: the file {state}\n"
-        )
-        return Answer(found, exit_code=NO, document={"state": state, "fields": []})
-    tried = _effects(project, spec_file, name, line)
-    effects = [effect for effect in tried if effect.becomes != text.lines[line]]
-    parts = [f"{place.file}:{place.line}\n  {text.lines[line].strip()}\n"]
-    parts += [f"note: {place.file} {state}\n"] if state else []
-    origin = text.origins[line]
-    rule = _rule(project.plan, name, text.lines[line], origin)
-    parts.append("".join(beside(label, said, LABEL) for label, said in rule.items()))
-    parts.append(_told(effects, len(tried)))
+        said = f"leangen wrote no such line: the file {state}"
+        document: dict[str, Any] = {"state": state, "fields": []}
+        return Answer(f"{place.file}:{place.line}: {said}\n", [], NO, (), document)
+    tried = _effects(here, line, spec_file, project.folder)
+    effects = [effect for effect in tried if effect.becomes != here.lines[line]]
+    rule = _rule(here, line)
+    parts = [
+        f"{place.file}:{place.line}\n  {here.lines[line].strip()}\n",
+        f"note: {place.file} {state}\n" if state else "",
+        "".join(beside(label, said, LABEL) for label, said in rule.items()),
+        _told(effects, len(tried)),
+    ]
     document = {
-        "text": text.lines[line],
+        "text": here.lines[line],
         "state": state,
         "rule": rule,
         "tried": len(tried),
-        "fields": [vars(effect) for effect in effects],
+        "fields": list(map(vars, effects)),
     }
     return Answer("\n".join(filter(None, parts)), document=document)
 
@@ -92,26 +110,18 @@ def _require_its(project: Project, place: Place, spec_file: Path) -> None:
         )
 
 
-def _text(spec: Spec, planned: Plan, files: Mapping[str, str], name: str) -> Text:
-    """Take a file, and ask where its lines come from if it has a template."""
-    found = templates_of(spec, planned).get(name)
-    lines = lines_of(files[name])
-    known = origins(*found, files[name]) if found else [None] * len(lines)
-    return Text(lines, known)
-
-
-def _on_disk(project: Project, place: Place, text: Text) -> tuple[str, int | None]:
+def _on_disk(project: Project, place: Place, here: Version) -> tuple[str, int | None]:
     """Find which of leangen's lines, from 0, stands at a place of the disk; None: none.
 
     Says, too, how the file there differs, '' where it does not.
     """
     changes = [c for c in project.changes if c.file.name == place.file.name]
     old = changes[0].old if changes else None
-    lines = text.lines if old is None else lines_of(old)
+    lines = here.lines if old is None else lines_of(old)
     if not 1 <= place.line <= len(lines):
         raise LeangenError.of(f"{place.file} has {len(lines)} lines", code="no-line")
     state = "" if old is None else EDITED if changes[0] in project.edited else OUTDATED
-    return state, _counterpart(lines, text.lines, place.line - 1)
+    return state, _counterpart(lines, here.lines, place.line - 1)
 
 
 def _counterpart(lines: Sequence[str], others: Sequence[str], line: int) -> int | None:
@@ -123,20 +133,19 @@ def _counterpart(lines: Sequence[str], others: Sequence[str], line: int) -> int 
     return None
 
 
-def _effects(project: Project, spec_file: Path, name: str, line: int) -> list[Effect]:
-    """Render the file with other values of every field, those that can be built."""
-    text = _text(project.spec, project.plan, project.files, name)
+def _effects(here: Version, line: int, spec_file: Path, folder: Path) -> list[Effect]:
+    """Build other values of every field, those that can be, and look at the line."""
     found = []
     for field in names():
-        for changes, varied in neighbours(project.spec, field):
-            other = _other(varied, spec_file, project.folder, name)
+        for changes, varied in neighbours(here.spec, field):
+            other = _built(varied, spec_file, folder, here.name)
             if other:
-                found.append(Effect(field, changes, _becomes(text, line, other)))
+                found.append(Effect(field, changes, _becomes(here, line, other)))
     return found
 
 
-def _other(varied: Spec, spec_file: Path, folder: Path, name: str) -> Text | None:
-    """Build another spec, and take a file of it, empty where it has none; None: it is refused."""
+def _built(varied: Spec, spec_file: Path, folder: Path, name: str) -> Version | None:
+    """Build another spec, None where `leangen build` would refuse it."""
     try:
         spec = as_scripts_look(varied, spec_file, folder.parent)
     except LeangenError:  # of a glob that no script would find
@@ -145,48 +154,51 @@ def _other(varied: Spec, spec_file: Path, folder: Path, name: str) -> Text | Non
     if not planned.fits or any(not_yet(spec)):
         return None
     files = build(spec, planned, has_hashes(folder))
-    return _text(spec, planned, files, name) if name in files else Text((), ())
+    return Version(spec, planned, files, name)
 
 
-def _becomes(text: Text, line: int, other: Text) -> str | None:
-    """Tell what a line is in another version of its file; None: it goes."""
-    same = _counterpart(text.lines, other.lines, line)
-    return _instead(text, line, other) if same is None else other.lines[same]
+def _becomes(here: Version, line: int, other: Version) -> str | None:
+    """Tell what a line is in another version; None: it goes.
+
+    Where a diff would not keep it, that is what the same line of the template became, or,
+    of what has no template, the one line that begins like it: `from tensors import`.
+    """
+    if _counterpart(here.lines, other.lines, line) is not None:
+        return here.lines[line]
+    origin = here.origins[line]
+    if origin:
+        pairs = zip(other.lines, other.origins, strict=True)
+        found = [text for text, its in pairs if its == origin]
+        alone = here.origins.count(origin) == 1  # and no turn of a loop
+    else:
+        start = re.split(" import |:", here.lines[line])[0]
+        found = [text for text in other.lines if start and text.startswith(start)]
+        alone = True
+    return found[0] if alone and len(found) == 1 else None
 
 
-def _instead(text: Text, line: int, other: Text) -> str | None:
-    """Find what stands in the place of a line: what the same line of a template became."""
-    origin = text.origins[line]
-    if (
-        origin is None
-    ):  # an import, or a file without a template: by what it begins with
-        start = text.lines[line].partition(" import ")[0].partition(":")[0]
-        found = [
-            other_line for other_line in other.lines if other_line.startswith(start)
-        ]
-        return found[0] if start.strip() and len(found) == 1 else None
-    pairs = zip(other.lines, other.origins, strict=True)
-    found = [other_line for other_line, its in pairs if its == origin]
-    return (
-        found[0] if len(found) == 1 and list(text.origins).count(origin) == 1 else None
-    )
-
-
-def _rule(planned: Plan, name: str, text: str, origin: Origin | None) -> dict[str, str]:
-    """Say how a line came to be, by what is asked."""
+def _rule(here: Version, line: int) -> dict[str, str]:
+    """Say how a line came to be, each part beside its label."""
+    origin = here.origins[line]
     if origin is None:
-        return {"rule": _computed(name, text)}
+        return {"rule": _computed(here.name, here.lines[line])}
     found = {"template": f"templates/{origin.template}:{origin.line}"}
     if "{{" in origin.text:
         found["hole"] = origin.text
     if origin.conditions:
         found["where"] = "; ".join(origin.conditions)
-    stage = planned.stages.get(name.removesuffix(".py"))
-    if stage and "plan." in " ".join([origin.text, *origin.conditions]):
-        (row,) = [row for row in STAGES if row.name == stage.stage]
-        said = [*stage.decisions, f"from {', '.join(row.costs)}"]
-        found["plan"] = "; ".join(said)
+    if "plan." in " ".join([origin.text, *origin.conditions]):
+        found["plan"] = _decided(here)
     return found
+
+
+def _decided(here: Version) -> str:
+    """Say what the plan decided for a file, and from which fields."""
+    rows = {row.name: row for row in STAGES}
+    row = rows[here.name.removesuffix(".py")]
+    (stage, *_) = (n for n in row.part_of or (row.name,) if n in here.plan.stages)
+    decisions = "".join(f"{each}; " for each in here.plan.stages[stage].decisions)
+    return f"{decisions}for {stage}, from {', '.join(rows[stage].costs)}"
 
 
 def _computed(name: str, text: str) -> str:
@@ -200,9 +212,7 @@ def _computed(name: str, text: str) -> str:
 def _told(effects: Sequence[Effect], tried: int) -> str:
     """Write what becomes of a line, a field after the other."""
     if not effects:
-        return (
-            f"stays with each of the {tried} other values of fields that were tried\n"
-        )
+        return f"stays with each of {tried} other values of fields that were tried\n"
     lines = ["with another value of a field the line becomes, or goes:\n\n"]
     alike: dict[tuple[str, str], list[str]] = {}
     for effect in effects:

@@ -9,11 +9,7 @@ from leangen.generator import lock
 from leangen.spec import LeangenError
 
 PLACE = re.compile(r"(.+?):([0-9]{1,9})(?::[0-9]*)?")
-BESIDE = (
-    "*.y*ml",
-    "*/*.y*ml",
-    "*/*/*.y*ml",
-)  # of the folder that holds the output folder
+BESIDE = ("*.y*ml", "*/*.y*ml", "*/*/*.y*ml")  # from what holds the output folder
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def test_a_statement_has_its_line_to_itself(path: Path) -> None:
     """So that the lines that a template writes can be numbered (render/origins.py)."""
     for line in path.read_text().splitlines():
         assert "{%" not in line or re.fullmatch(r" *#\{% .* %\}", line)
-        assert line.count("{{") == line.count("}}")
+        assert "{{" not in line or "}}" in line.partition("{{")[2]
 
 
 def test_every_part_is_used() -> None:
