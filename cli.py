@@ -205,6 +205,48 @@ def list_(
     return Answer(text, document={what: rows})
 
 
+def _fields(start: str) -> list[str]:
+    """Complete the name of a field, a section at a time."""
+    from leangen.spec.explained import names
+
+    return [name for name in names() if name.startswith(start)]
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A field, a section, or FILE:LINE of a generated file.",
+            autocompletion=_fields,
+        ),
+    ],
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]", help=f"Tell what it is and costs there, {INPUT}"
+        ),
+    ] = None,
+    out: Out = GENERATED,
+    json: Json = False,
+) -> Answer:
+    """Tell what a field means and costs, or which fields made a line of a script."""
+    from leangen.generator.explain.place import place_in, spec_of
+
+    place = place_in(what)
+    if place:
+        from leangen.generator.explain.line import explain_line
+        from leangen.generator.open import open_projects
+
+        file = spec or spec_of(place)
+        (project,) = open_projects([file], place.folder.parent)
+        return explain_line(project, place, file)
+    from leangen.generator.explain.field import explain_field
+    from leangen.spec import load
+
+    return explain_field(what, load(spec, out) if spec else None)
+
+
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
     for stream in (sys.stdout, sys.stderr):

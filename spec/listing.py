@@ -89,10 +89,10 @@ def _engine_cells(row: Engine) -> list[str]:
 
 def _fields() -> tuple[str, list[Row]]:
     found = list(described())
-    return "\n".join(map(_paragraph, found)), list(map(vars, found))
+    return "\n".join(map(paragraph, found)), list(map(vars, found))
 
 
-def _paragraph(field: Field) -> str:
+def paragraph(field: Field) -> str:
     """Write a field: what it takes, its default, what it is."""
     default = "" if field.section else _default(field.default)
     facts = "a section" if field.section else field.allowed

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from leangen.spec.check.schema import schema
+from leangen.spec.check.conforms import conforms
+from leangen.spec.check.schema import schema, schema_of_values
 from leangen.spec.check.validate import validate, without_echoes
 from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import given_in, spec_of, with_model
 from leangen.spec.errors import Diagnostic, LeangenError, bounded
 from leangen.spec.rules.apply import contradictions, problems
+from leangen.spec.rules.rule import Problem
 from leangen.spec.spec import Model, Spec
 from leangen.spec.text.document import Document, steps
 from leangen.spec.text.parse import parse
@@ -69,6 +71,24 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
     `changes` maps paths such as target.context to values of the right type, or to None
     where the field is left out.
     """
+    values = _written(spec, changes)
+    filled = _filled(spec, values)
+    if next(problems(filled, values), None):
+        return None
+    return replace(spec_of(filled, values, spec.given), document=spec.document)
+
+
+def objection(spec: Spec, changes: Mapping[str, Any]) -> Problem | None:
+    """Say what forbids a change of fields, and None where nothing does."""
+    values = _written(spec, changes)
+    if not conforms(values, schema_of_values()):
+        return Problem("", "the schema does not allow it")
+    found = next(problems(_filled(spec, values), values), None)
+    return found[1] if found else None
+
+
+def _written(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what the author would have written with changes."""
     values: dict[str, Any] = deepcopy(dict(spec.written))
     for path, value in changes.items():
         section = values
@@ -78,10 +98,12 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
         section[name] = value
         if value is None:
             del section[name]
-    filled = with_model(fill(values, schema()), values, spec.given)
-    if next(problems(filled, values), None):
-        return None
-    return replace(spec_of(filled, values, spec.given), document=spec.document)
+    return values
+
+
+def _filled(spec: Spec, values: dict[str, Any]) -> dict[str, Any]:
+    """Add the defaults of the schema, and of the spec's model."""
+    return with_model(fill(values, schema()), values, spec.given)
 
 
 def diagnostic_at(

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from textwrap import indent
 
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import Hardware, machines
 from leangen.spec.catalogue.models import presets
 from leangen.spec.check.schema import schema
 from leangen.spec.described import Field, bits, described, saving
+from leangen.spec.explained import explanations
 from leangen.spec.text.scalars import write_quantity
 
 INTRODUCTION = """\
@@ -16,6 +18,7 @@ INTRODUCTION = """\
 {description}
 This page is made from `spec/schema.json` by `python -m leangen.spec.reference`; `leangen list fields`
 prints the same on a terminal, and `leangen list hardware`, `models` and `engines` the catalogues.
+`leangen explain FIELD` has a field with who uses it, and `leangen explain FIELD SPEC` with what it is and costs there.
 
 A spec is one YAML file, read by the rules of YAML 1.2: `2:4` and `no` are texts, `1e-3`
 is a number. Every field is named once; a field that is not below is an error, and so
@@ -48,11 +51,20 @@ def _sections(fields: Sequence[Field]) -> Iterator[str]:
         if section.section:
             inside = [each for each in fields if each.parent == section.path]
             yield _section(f"`{section.path}`", f"{section.description}\n\n", inside)
+            yield from _explanations(inside)
 
 
 def _section(title: str, about: str, fields: Sequence[Field]) -> str:
     head = "| field | allowed | default | what it is |\n|---|---|---|---|\n"
     return f"## {title}\n\n{about}{head}{''.join(map(_row, fields))}"
+
+
+def _explanations(inside: Sequence[Field]) -> Iterator[str]:
+    """Write out what explanations.yaml has on the fields of a section, as it stands there."""
+    for field in inside:
+        if field.path in explanations():
+            text = indent(explanations()[field.path], "    ")
+            yield f"### `{field.path}`\n\n{text}"
 
 
 def _row(field: Field) -> str:

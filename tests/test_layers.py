@@ -26,6 +26,16 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
+        "explain": {
+            "disk",
+            "lock",
+            "paths",
+            "plan",
+            "project",
+            "render",
+            "report",
+            "stages",
+        },
     },
     "spec": {
         "errors": set(),
@@ -41,8 +51,10 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "weights": {"errors", "spec"},
         "load": {"errors", "text", "check", "spec", "defaults", "rules", "weights"},
         "described": {"text", "catalogue", "check"},
+        "explained": {"errors", "text", "check", "described"},
+        "neighbours": {"text", "catalogue", "check", "spec", "load"},
         "listing": {"text", "catalogue", "described"},
-        "reference": {"text", "catalogue", "check", "described"},
+        "reference": {"text", "catalogue", "check", "described", "explained"},
         "__init__": {"errors", "catalogue", "spec", "load"},
     },
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 from leangen.generator import lock
 from leangen.generator.plan import Plan
@@ -86,9 +87,9 @@ def _folder(spec: Spec) -> dict[str, object]:
     }
 
 
-def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
-    """Render scripts and modules, and what pip takes for each script."""
-    folder, codes = _folder(spec), {}
+def templates_of(spec: Spec, planned: Plan) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name the template of each script and module, and give what it sees."""
+    folder, found = _folder(spec), {}
     shown = replace(spec, model=spec.pruned)  # what most of the folder is about
     for stage in stages_of(spec):
         view = vars(_select(shown, stage.fields)) | {"folder": folder}
@@ -96,7 +97,14 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
         if seen:
             decided = planned.stages[seen[0]].constants
             view["plan"] = SimpleNamespace(**decided)
-        codes[stage.script] = render(f"{stage.name}/{stage.variant(spec)}", view)
+        found[stage.script] = f"{stage.name}/{stage.variant(spec)}", view
+    return found
+
+
+def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
+    """Render scripts and modules, and what pip takes for each script."""
+    templates = templates_of(spec, planned)
+    codes = {script: render(*found) for script, found in templates.items()}
     files = dict(codes)
     on_cpu = spec.train.hardware.kind == "cpu"
     for stage in stages_of(spec):

@@ -14,10 +14,10 @@ TEMPLATES = Path(__file__).parents[2] / "templates"
 
 
 @cache
-def environment() -> Environment:
+def environment(loader: type[FileSystemLoader] = FileSystemLoader) -> Environment:
     """Set Jinja up so that templates are Python and values become literals."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=loader(TEMPLATES),
         undefined=StrictUndefined,
         finalize=literal,
         block_start_string="#{%",

@@ -58,6 +58,12 @@ PRUNING = (*SHARES, "sparsity.kept", "sparsity.gone", "sparsity.method") + (
     "sparsity.calibration_sequences",
 )
 LATER = ("sparsity.kept", "sparsity.gone", "sparsity.exempt")  # while it recovers
+MADE_OF = {  # what no spec writes: properties, by the fields that they are made of
+    "sparsity.kept": ("sparsity.pattern",),
+    "sparsity.gone": ("sparsity.pattern", "sparsity.ratio", "sparsity.steps"),
+    "tokenizer.kind": ("tokenizer", "tokenizer.bpe"),
+    "tokenizer.vocab_size": ("tokenizer", "tokenizer.bpe"),
+}
 FITTING = (
     *("model", "train.hardware", "train.precision", *TARGET, "target.context"),
     *(*SHARES, "sparsity.method", "sparsity.calibration_sequences"),
@@ -134,7 +140,7 @@ STAGES = (
     Stage(
         "prune",
         fields=(*MEMORY, *PRUNING),
-        costs=FITTING,
+        costs=(*FITTING, "sparsity.steps"),
         reads=read_by_pruning,
         writes=lambda spec: (pruned_of(spec),),
         present=is_sparse,

@@ -77,3 +77,9 @@ def types(field: Schema) -> tuple[str, ...]:
     """List the JSON types that a field may have."""
     declared = field.get("type", ())
     return (declared,) if isinstance(declared, str) else tuple(declared)
+
+
+def aliases(field: Schema) -> list[str]:
+    """List the names that others give a field."""
+    names: list[str] = field.get("x-aliases", [])
+    return names

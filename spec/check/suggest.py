@@ -4,6 +4,7 @@ import re
 
 from leangen.spec.check.schema import (
     Schema,
+    aliases,
     field_at,
     fields,
     properties,
@@ -38,19 +39,14 @@ def field_for(name: str, section: FieldPath) -> str:
     from difflib import get_close_matches  # only what is wrong needs it
 
     inside = properties(field_at(section))
-    alias = (known for known, field in inside.items() if name in _aliases(field))
+    alias = (known for known, field in inside.items() if name in aliases(field))
     elsewhere = (
         dotted(path)
         for path, field in sorted(fields(schema()), key=lambda item: len(item[0]))
-        if path[-1] == name or name in _aliases(field)
+        if path[-1] == name or name in aliases(field)
     )
     close = get_close_matches(name.lower().replace("-", "_"), inside, 1, 0.7)
     return next(alias, "") or next(elsewhere, "") or next(iter(close), "")
-
-
-def _aliases(field: Schema) -> list[str]:
-    names: list[str] = field.get("x-aliases", [])
-    return names
 
 
 def _quantity(text: str, field: Schema) -> str:

@@ -1,6 +1,7 @@
 """Templates are Python themselves: editors and linters read them as they are."""
 
 import ast
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,6 +21,14 @@ def test_a_template_parses_without_any_spec(path: Path) -> None:
 def test_no_template_trims_by_hand(path: Path) -> None:
     assert "{%-" not in path.read_text()
     assert "-%}" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES.rglob("*.j2")], ids=lambda p: p.stem)
+def test_a_statement_has_its_line_to_itself(path: Path) -> None:
+    """So that the lines that a template writes can be numbered (render/origins.py)."""
+    for line in path.read_text().splitlines():
+        assert "{%" not in line or re.fullmatch(r" *#\{% .* %\}", line)
+        assert "{{" not in line or "}}" in line.partition("{{")[2]
 
 
 def test_every_part_is_used() -> None:

@@ -1,0 +1,1 @@
+"""What `leangen explain` answers: of a field, and of a line that was generated."""
