@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from leangen.spec import LeangenError
@@ -36,6 +37,7 @@ class Entry:
     blob: str
 
 
+@cache
 def revision(name: str, folder: Path) -> Revision:
     """Look a revision up in the repository that a folder is in; raises LeangenError."""
     root = Path(os.fsdecode(_asked(folder, "rev-parse", "--show-toplevel"))[:-1])

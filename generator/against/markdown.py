@@ -27,14 +27,11 @@ from leangen.generator.report.markdown import (
 from leangen.generator.report.units import size
 from leangen.generator.run.outcome import Ended
 
-COMMENT = (
-    65_536  # characters of a comment; counted here in bytes, of which there are more
-)
+COMMENT = 65_536  # characters of a comment: counted in bytes, which are no fewer
 ROOM = 1_024  # of them for whoever posts it
-LISTED = 200  # fields, and lines of what was not valid, at most
-HEAD = ["stage", "peak before", "after", "change", "budget", "fits"] + (
-    ["time before", "after"]
-)
+CUT = "more lines of the patch.** `leangen diff --against` shows all."
+STAGE = ["stage", "peak before", "after", "change", "budget", "fits"]
+TIME = ["time before", "after"]
 SAME = "The planned bytes and times of all stages are the same."
 
 
@@ -44,7 +41,7 @@ def markdown(found: Review) -> str:
         return ""
     parts = [part for part in _parts(found) if part]
     text = "\n\n".join(parts) + "\n"
-    return text + _files(found, COMMENT - ROOM - len(text.encode()))
+    return text + _files(found, COMMENT - ROOM - _weight(text))
 
 
 def _parts(found: Review) -> Iterator[str]:
@@ -53,7 +50,7 @@ def _parts(found: Review) -> Iterator[str]:
     yield f"### {names[0]} against {names[1]} ({told.at.commit[:12]})"
     yield told.note and f"**{told.note[0].upper()}{told.note[1:]}.**"
     for wrong in told.wrong[:1]:
-        yield code(f"{wrong.file}: {wrong.path}: {wrong.message}")
+        yield code(": ".join(filter(None, (wrong.file, wrong.path, wrong.message))))
     yield _fields(told.fields)
     yield from _figures(found.was, found.now)
     yield remedies(found.found) if found.found else ""
@@ -72,7 +69,7 @@ def _fields(fields: Sequence[tuple[str, str, str]]) -> str:
             code(before),
             code(after),
         ]
-        for path, before, after in fields[:LISTED]
+        for path, before, after in fields
     ]
     return table_of(["field", "what it is", "before", "after"], rows, texts=2)
 
@@ -83,7 +80,7 @@ def _figures(was: Plan | None, now: Plan | None) -> Iterator[str]:
         figures = [list(row) for row in figures_between(was, now)]
         yield table_of(["", "before", "after"], figures) if figures else ""
         rows = [_stage(*pair) for pair in stages_between(was, now)]
-        yield table_of(HEAD, rows) if rows else SAME
+        yield table_of(STAGE + TIME, rows) if rows else SAME
     elif now:
         yield table_of(["", ""], [list(row) for row in model_figures(now).items()])
         yield stage_table(list(now.stages.values()), {})
@@ -125,7 +122,7 @@ def _again(stages: Sequence[Ended]) -> Iterator[str]:
 def _files(found: Review, room: int) -> str:
     """List the files that differ, folded, with the patches of those that were there.
 
-    The tables above say what plan.json does, and what the lock does says nobody anything.
+    The tables above say what plan.json does, and the lock is hashes: their patches stay out.
     """
     if not found.edits:
         return ""
@@ -140,7 +137,7 @@ def _files(found: Review, room: int) -> str:
     head += f"{table_of(['file', 'added', 'removed'], rows)}\n"
     end = "\n</details>\n"
     patch = "".join(edit.patch for edit in found.edits if _is_shown(edit.change))
-    return head + _patch(patch, room - len((head + end).encode())) + end
+    return head + _patch(patch, room - _weight(head + end)) + end
 
 
 def _is_shown(change: Change) -> bool:
@@ -156,12 +153,15 @@ def _patch(patch: str, room: int) -> str:
     room -= 2 * len(marks) + 200  # of the fence, and of the sentence below it
     kept, lines = [], patch.splitlines(True)
     for shown in lines:
-        room -= len(shown.encode())
+        room -= _weight(shown)
         if room < 0:
             break
         kept.append(shown)
     text = f"\n{marks}diff\n{''.join(kept)}{marks}\n"
     left = len(lines) - len(kept)
-    if not left:
-        return text
-    return f"{text}\n**Cut here: {left:,} more lines of the patch.** `leangen diff --against` shows all.\n"
+    return f"{text}\n**Cut here: {left:,} {CUT}\n" if left else text
+
+
+def _weight(text: str) -> int:
+    """Count the bytes that a text is printed as, in UTF-8."""
+    return len(text.encode(errors="backslashreplace"))
