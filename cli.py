@@ -34,6 +34,10 @@ INPUT = "in YAML; - reads standard input."
 Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Against = Annotated[
+    str | None,
+    typer.Option(metavar="REF", help="Compare with the spec at a revision of git."),
+]
 YOUNG = 50_000  # objects between two searches for garbage: a command makes little
 GENERATED = Path("generated")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
@@ -96,9 +100,16 @@ def plan(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print tables for a pull request.")
     ] = False,
+    against: Against = None,
     json: Json = False,
 ) -> Answer:
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
+    if against is not None:
+        from leangen.generator.against.answer import plan_against
+
+        if fit or measured:
+            raise typer.BadParameter("--against goes with neither --fit nor --measured")
+        return plan_against(spec, against, out, markdown=markdown, json=json)
     from leangen.generator.report.measured import read_measured
     from leangen.generator.report.planned import answer
     from leangen.spec import load
@@ -145,8 +156,14 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 
 
 @app.command()
-def diff(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
+def diff(
+    specs: Files, out: Out = GENERATED, against: Against = None, json: Json = False
+) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
+    if against is not None:
+        from leangen.generator.against.answer import diff_against
+
+        return diff_against(specs, against, out)
     from leangen.generator.open import open_projects
     from leangen.generator.report.built import differing
 

@@ -1,17 +1,31 @@
 """Spec files to projects: loaded, planned, rendered, and compared with the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.generator.disk import has_hashes
 from leangen.generator.paths import as_scripts_look
-from leangen.generator.plan import plan
+from leangen.generator.plan import Plan, plan
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.project import Project, beside_disk
 from leangen.generator.render.build import build
 from leangen.generator.render.not_yet import not_yet
 from leangen.generator.report.over_budget import excesses, remedy_of
 from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
+
+NOT_YET = "not-yet"  # code of the error
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A spec, planned, and rendered unless build refuses it: `refusal` says why."""
+
+    spec: Spec
+    plan: Plan
+    folder: Path
+    files: Mapping[str, str]
+    refusal: tuple[Diagnostic, ...] = ()
 
 
 def open_projects(
@@ -43,17 +57,29 @@ def open_projects(
 
 
 def _open(file: Path, out: Path, hashes: bool | None) -> Project:
+    opened = open_spec(file, out, hashes)
+    if opened.refusal:
+        raise LeangenError(opened.refusal)
+    return beside_disk(
+        opened.spec, opened.plan, folder=opened.folder, files=opened.files
+    )
+
+
+def open_spec(file: Path, out: Path, hashes: bool | None = None) -> Opened:
+    """Load, plan and render one spec, without a look at what was built from it.
+
+    Raises LeangenError where it is not valid; what can be planned and not built has no files.
+    """
     spec = as_scripts_look(load(file, out), file, out)
-    missing = [_missing(spec, *line) for line in not_yet(spec)]
-    if missing:
-        raise LeangenError(missing)
-    planned = plan(spec)
-    if not planned.fits:
+    planned, folder = plan(spec), out / spec.name
+    refusal = [_missing(spec, *line) for line in not_yet(spec)]
+    if not refusal and not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))
-        raise LeangenError(excesses(spec, planned, remedy))
-    folder = out / spec.name
+        refusal = excesses(spec, planned, remedy)
+    if refusal:
+        return Opened(spec, planned, folder, {}, tuple(refusal))
     files = build(spec, planned, has_hashes(folder) if hashes is None else hashes)
-    return beside_disk(spec, planned, folder=folder, files=files)
+    return Opened(spec, planned, folder, files)
 
 
 def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
@@ -62,6 +88,4 @@ def _missing(spec: Spec, field: str, what: str, instead: str) -> Diagnostic:
         f"{what} can be planned and not be built yet: that follows in a later version"
     )
     remedy = f"see leangen plan; built can be {instead}"
-    return diagnostic_at(
-        spec, field, code="not-yet", message=message, suggestion=remedy
-    )
+    return diagnostic_at(spec, field, code=NOT_YET, message=message, suggestion=remedy)

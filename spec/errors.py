@@ -88,9 +88,9 @@ def render(diagnostic: Diagnostic) -> str:
     source, before, width = _excerpt(diagnostic)
     caret = f"{before}{'^' * width} {_advice(diagnostic)}"
     lines = [
-        _printable(_head(place, diagnostic)),
+        printable(_head(place, diagnostic)),
         f"{diagnostic.line:>5} | {source}",
-        f"{'':>5} | {_printable(caret)}",
+        f"{'':>5} | {printable(caret)}",
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -99,7 +99,7 @@ def _one_line(diagnostic: Diagnostic) -> str:
     """Write a finding that has no place in a file."""
     subject = diagnostic.file or diagnostic.severity
     parts = [_head(subject, diagnostic), _advice(diagnostic)]
-    return _printable("; ".join(filter(None, parts)))
+    return printable("; ".join(filter(None, parts)))
 
 
 def _head(subject: str, diagnostic: Diagnostic) -> str:
@@ -122,7 +122,7 @@ def _advice(diagnostic: Diagnostic) -> str:
 def _excerpt(diagnostic: Diagnostic) -> tuple[str, str, int]:
     """Cut the source line around the place: its text, the indent and the carets."""
     start = max(0, diagnostic.column - SHOWN * 3 // 4)
-    line = _printable(diagnostic.source[start : start + SHOWN])
+    line = printable(diagnostic.source[start : start + SHOWN])
     before = line[: diagnostic.column - 1 - start]
     marked = line[len(before) :][: diagnostic.width]
     return line.rstrip(), " " * _cells(before), max(1, _cells(marked))
@@ -134,7 +134,7 @@ def _cells(text: str) -> int:
     return len(text) + wide - sum(map(bool, map(combining, text)))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace what could move a terminal's cursor, letter by letter."""
     spaced = re.sub(r"\s", " ", text)
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in spaced)

@@ -12,6 +12,7 @@ from leangen.spec import Hardware, Spec
 
 NAME = "plan.json"
 CUSTOM = "custom_hardware"
+NO_FIELDS = ("engine", "written", "given", "document")  # of Spec: on no page
 
 
 def snapshot(spec: Spec, planned: Plan) -> str:
@@ -41,10 +42,24 @@ def _inputs(spec: Spec) -> dict[str, Any]:
     found: dict[str, Any] = {"sparsity.recover": spec.sparsity.recover is not None}
     for stage in STAGES:
         for path in stage.costs:
-            found.update(_leaves(path, _look_up(spec, path)))
-    for name, value in spec.written.get(CUSTOM, {}).items():
-        found[f"{CUSTOM}.{name}"] = value
-    return dict(sorted(found.items()))
+            found.update(leaves(path, _look_up(spec, path)))
+    return dict(sorted((found | _custom(spec)).items()))
+
+
+def _custom(spec: Spec) -> dict[str, Any]:
+    """List what the spec says of hardware that no catalogue has."""
+    section = spec.written.get(CUSTOM, {})
+    return {f"{CUSTOM}.{name}": value for name, value in section.items()}
+
+
+def resolved(spec: Spec) -> dict[str, Any]:
+    """List every field of a spec, those with defaults filled in, in the order of the page."""
+    sections = [field.name for field in fields(spec) if field.name not in NO_FIELDS]
+    found: dict[str, Any] = {}
+    for name in sections:
+        found.update(leaves(name, getattr(spec, name), whole=True))
+    del found["target.budget_given"]  # how it was written, not what it is
+    return found | _custom(spec)
 
 
 def _look_up(spec: Spec, path: str) -> object:
@@ -55,14 +70,16 @@ def _look_up(spec: Spec, path: str) -> object:
     return found
 
 
-def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """Give a field, or those of a section but for what is left out of most specs."""
+def leaves(
+    path: str, value: object, *, whole: bool = False
+) -> Iterator[tuple[str, object]]:
+    """Give a field, or those of a section; unless whole, but for what most specs leave out."""
     if isinstance(value, Hardware):
         yield path, value.id
     elif is_dataclass(value):
         for field in fields(value):
             inner = getattr(value, field.name)
-            if inner != field.default:
-                yield from _leaves(f"{path}.{field.name}", inner)
+            if whole or inner != field.default:
+                yield from leaves(f"{path}.{field.name}", inner, whole=whole)
     else:
         yield path, value

@@ -10,8 +10,11 @@ from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
 from leangen.generator.report.texts import notes
-from leangen.generator.report.units import duration, durations, size
+from leangen.generator.report.units import QUANTITIES, duration, durations, size
 from leangen.spec import Diagnostic
+from leangen.spec.errors import printable
+
+NONE = "none"  # where there is no time to tell
 
 
 def edited(project: Project) -> list[Diagnostic]:
@@ -79,14 +82,18 @@ def figures(project: Project) -> str:
     if not found:
         lines = [f"{plan.name}: the plan's figures do not change"]
     elif found[0].old is None:
-        lines = [f"{plan.name}: a new plan", *map(_total, plan.stages.values())]
+        lines = [f"{plan.name}: a new plan", *map(total, plan.stages.values())]
+    elif found[0].new is None:
+        lines = [f"{plan.name}: the plan goes, and all that was built of it"]
     else:
-        changes = _changes(_read(found[0].old), _read(found[0].new))
+        changes = changes_between(
+            read_figures(found[0].old), read_figures(found[0].new)
+        )
         lines = [f"{plan.name}: the plan changes", *changes]
-    return "".join(f"# {line}\n" for line in lines)
+    return "".join(f"# {text}\n" for text in lines)
 
 
-def _total(stage: StagePlan) -> str:
+def total(stage: StagePlan) -> str:
     """Set a stage's peak beside its budget, and tell its time."""
     budget = stage.place.budget_bytes
     against = "" if budget is None else f" of {size(budget)}"
@@ -103,21 +110,21 @@ class _Stage:
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """What a plan.json says."""
+class Figures:
+    """What a plan.json says: fields of the spec, and stages."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     stages: Mapping[str, _Stage] = field(default_factory=dict)
 
 
-def _read(text: str | None) -> _Figures:
+def read_figures(text: str | None) -> Figures:
     """Read a plan.json; one that is missing or damaged tells nothing."""
     try:
         found = json.loads(text or "")
         stages = {name: _stage(row) for name, row in found["stages"].items()}
-        return _Figures(dict(found["spec"]), stages)
+        return Figures(dict(found["spec"]), stages)
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
-        return _Figures()
+        return Figures()
 
 
 def _stage(row: Mapping[str, Any]) -> _Stage:
@@ -129,17 +136,25 @@ def _stage(row: Mapping[str, Any]) -> _Stage:
     return _Stage({item: int(count) for item, count in held.items()}, seconds)
 
 
-def _changes(old: _Figures, new: _Figures) -> Iterator[str]:
+def changes_between(old: Figures, new: Figures) -> Iterator[str]:
     """Tell what differs between two plans: fields, then each stage's bytes and time."""
     if not old.fields:
         return
-    for path in {**old.fields, **new.fields}:
-        before, after = old.fields.get(path), new.fields.get(path)
-        if before != after:
-            yield _line(path, _show(before), _show(after))
+    for change in fields_between(old.fields, new.fields):
+        yield line(*change)
     for name in {**old.stages, **new.stages}:
         stages = old.stages.get(name, _Stage()), new.stages.get(name, _Stage())
         yield from _stage_changes(name, *stages)
+
+
+def fields_between(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Tell which fields differ: their path, and how each reads before and after."""
+    for path in {**old, **new}:
+        before, after = old.get(path), new.get(path)
+        if before != after:
+            yield path, _show(path, before), _show(path, after)
 
 
 def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
@@ -148,26 +163,30 @@ def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
         if before != after:
             sign = "+" if after > before else "-"
             now = f"{size(after):<14} {sign}{size(abs(after - before))}"
-            yield _line(f"{stage} {item}", size(before), now)
+            yield line(f"{stage} {item}", size(before), now)
     if old.seconds != new.seconds:
         each = " a token" if stage == "serve" else ""
-        yield _line(f"{stage} time{each}", *_times(old.seconds, new.seconds))
+        yield line(f"{stage} time{each}", *times(old.seconds, new.seconds))
 
 
-def _line(what: str, before: str, after: str) -> str:
+def line(what: str, before: str, after: str) -> str:
     return f"{what:<26} {before:>14} -> {after}"
 
 
-def _times(before: Seconds | None, after: Seconds | None) -> tuple[str, str]:
+def times(before: Seconds | None, after: Seconds | None) -> tuple[str, str]:
     if before and after:
         return durations(before, after)
-    old = duration(before) if before else "none"
-    return old, duration(after) if after else "none"
+    old = duration(before) if before else NONE
+    return old, duration(after) if after else NONE
 
 
-def _show(value: Any) -> str:
+def _show(path: str, value: Any) -> str:
     if isinstance(value, dict):  # names by bits: the patch below has them line by line
-        listed = [names for names in value.values() if isinstance(names, list)]
+        listed = [names for names in value.values() if isinstance(names, list | tuple)]
         return f"{sum(map(len, listed))} names" if listed else "none"
+    if isinstance(value, list | tuple):
+        return printable(", ".join(map(str, value))) or "none"
     number = isinstance(value, int) and not isinstance(value, bool)
-    return f"{value:,}" if number else str(value).lower()
+    if number:
+        return size(value) if QUANTITIES.get(path) == "bytes" else f"{value:,}"
+    return printable(value) if isinstance(value, str) else str(value).lower()

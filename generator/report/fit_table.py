@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from leangen.generator.plan import Plan
-from leangen.generator.plan.rates import Seconds
 from leangen.generator.plan.table import Row
 from leangen.generator.report.markdown import table_of
-from leangen.generator.report.units import size
+from leangen.generator.report.units import size, speed
 from leangen.spec.text.scalars import write_quantity
 
 HEAD = [
@@ -44,13 +43,8 @@ def _cells(row: Row) -> list[str]:
         f"{row.kv_cache} bits",
         size(row.peak_bytes),
         write_quantity("context", row.context) if row.context else "none fits",
-        _speed(row.seconds) if row.seconds else "",
+        speed(row.seconds) if row.seconds else "",
     ]
-
-
-def _speed(seconds: Seconds) -> str:
-    fastest, slowest = seconds
-    return f"{1 / slowest:,.0f} to {1 / fastest:,.0f}"
 
 
 def _note(rows: Sequence[Row]) -> list[str]:

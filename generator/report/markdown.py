@@ -1,5 +1,6 @@
 """A plan as Markdown, for a pull request."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from leangen.generator.plan import Plan
@@ -8,6 +9,9 @@ from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.measured import Measured
 from leangen.generator.report.terminal import headline, side
 from leangen.generator.report.units import changed, deviation, duration, size
+from leangen.spec.errors import printable
+
+LONGEST = 120  # characters of somebody's text
 
 
 def markdown(
@@ -15,15 +19,14 @@ def markdown(
 ) -> str:
     """Write a plan as Markdown: the stages, then what each holds."""
     stages = list(planned.stages.values())
-    parts = [f"### {headline(planned)}", _stages(stages, measured), _matrix(stages)]
+    parts = [f"### {headline(planned)}", stage_table(stages, measured), _matrix(stages)]
     if found:
-        head = ["it would fit with", "stage", "peak", "saved"]
-        parts.append(table_of(head, list(map(_suggestion, found))))
+        parts.append(remedies(found))
     parts += [f"- {warning}" for warning in planned.warnings]
     return "\n\n".join(parts) + "\n"
 
 
-def _stages(stages: Sequence[StagePlan], measured: Mapping[str, Measured]) -> str:
+def stage_table(stages: Sequence[StagePlan], measured: Mapping[str, Measured]) -> str:
     """Tabulate the stages, and what was measured of them where something was."""
     head = ["stage", "on", "peak", "budget", "fits", "time"]
     rows = list(map(_stage, stages))
@@ -53,6 +56,12 @@ def _measured(stage: StagePlan, peak: Measured | None) -> list[str]:
     return [size(found), deviation(stage.peak_bytes, found)]
 
 
+def remedies(found: Sequence[Suggestion]) -> str:
+    """Tabulate what would make a spec fit."""
+    head = ["it would fit with", "stage", "peak", "saved"]
+    return table_of(head, list(map(_suggestion, found)))
+
+
 def _suggestion(found: Suggestion) -> list[str]:
     peak, saved = size(found.peak_bytes), size(max(0, found.saved_bytes))
     return [f"`{changed(found.change)}`", found.stage, peak, saved]
@@ -67,7 +76,21 @@ def _matrix(stages: Sequence[StagePlan]) -> str:
     return table_of(["", *(s.stage for s in stages)], rows)
 
 
-def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in Markdown, its numbers to the right."""
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+def table_of(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Write a table in Markdown: columns of texts, then of numbers, to the right."""
+    line = "|" + "---|" * texts + "---:|" * (len(head) - texts)
+    lines = [f"| {' | '.join(head)} |", line]
+    cells = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells)])
+
+
+def code(text: str) -> str:
+    """Set somebody's text as code: nothing in it is Markdown, HTML or a mention."""
+    shown = printable(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+    marks = fence(shown, least=1)
+    return f"{marks} {shown} {marks}" if "`" in shown else f"{marks}{shown}{marks}"
+
+
+def fence(text: str, least: int) -> str:
+    """Give as many backticks as it takes to enclose a text that has some itself."""
+    return "`" * max([least, *(len(run) + 1 for run in re.findall("`+", text))])

@@ -8,6 +8,7 @@ from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.units import changed, size
 from leangen.spec import Diagnostic, Spec, diagnostic_at
 
+OVER_BUDGET = "over-budget"  # code of the error
 LISTED = "choose one of the changes under: it would fit with"
 
 
@@ -18,7 +19,7 @@ def excesses(spec: Spec, planned: Plan, remedy: str) -> list[Diagnostic]:
         diagnostic_at(
             spec,
             stage.place.field,
-            code="over-budget",
+            code=OVER_BUDGET,
             message=_arithmetic(stage),
             suggestion=remedy if stage is failing[-1] else "",
         )

@@ -20,13 +20,13 @@ def text(
     for stage in planned.stages.values():
         lines += ["", *_stage_lines(stage, measured.get(stage.stage))]
     if found:
-        lines += ["", "it would fit with", *_suggestion_lines(found)]
+        lines += ["", "it would fit with", *suggestion_lines(found)]
     if planned.warnings:
         lines += ["", *(f"note: {warning}" for warning in planned.warnings)]
     return "\n".join(lines) + "\n"
 
 
-def _suggestion_lines(found: Sequence[Suggestion]) -> Iterator[str]:
+def suggestion_lines(found: Sequence[Suggestion]) -> Iterator[str]:
     changes = [changed(suggestion.change) for suggestion in found]
     width = max(CHANGE, *map(len, changes))
     for change, suggestion in zip(changes, found, strict=True):

@@ -38,6 +38,12 @@ def duration(seconds: Seconds) -> str:
     return _in_unit(seconds, _unit(seconds))
 
 
+def speed(each: Seconds) -> str:
+    """Write how many fit into a second, of what takes a range of seconds each."""
+    fastest, slowest = each
+    return f"{1 / slowest:,.0f} to {1 / fastest:,.0f}"
+
+
 def durations(before: Seconds, after: Seconds) -> tuple[str, str]:
     """Write two ranges, in one unit where neither is far too long for it."""
     units = {_unit(before), _unit(after)}

@@ -1,6 +1,7 @@
 """What there is to run for a spec: its stages in one folder, with their files."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,11 @@ class Job:
     outputs: tuple[Path, ...]
 
 
-def jobs_of(spec: Spec, folder: Path) -> list[Job]:
-    """List what there is to run for a spec, in order; the server last."""
+def jobs_of(spec: Spec, folder: Path, files: Mapping[str, str]) -> list[Job]:
+    """List what there is to run for a spec, in order; the server last.
+
+    files: what was rendered for the folder, by name.
+    """
     artifacts = folder / "artifacts"
     written: set[str] = set()
     jobs = []
@@ -37,20 +41,20 @@ def jobs_of(spec: Spec, folder: Path) -> list[Job]:
         if stage.name == "data" or "dense" in stage.reads(spec):
             texts += _given(spec, folder)
         outputs = tuple(artifacts / name for name in stage.writes(spec))
-        code = tuple(_code(folder, stage.script))
+        code = tuple(folder / name for name in _code(files, stage.script))
         jobs.append(Job(stage, folder, code, (*inputs, *texts), outputs))
         written |= set(stage.writes(spec))
     return jobs
 
 
-def _code(folder: Path, script: str) -> list[Path]:
+def _code(files: Mapping[str, str], script: str) -> list[str]:
     """List a script, and the modules beside it that it imports, directly or not."""
     found = [script]
     for name in found:  # which grows on the way
-        text = (folder / name).read_text(encoding="utf-8")
-        beside = (f"{module}.py" for module in sorted(imported_modules(text)))
-        found += [m for m in beside if m not in found and (folder / m).is_file()]
-    return [folder / name for name in found]
+        modules = sorted(imported_modules(files[name]))
+        beside = (f"{module}.py" for module in modules)
+        found += [m for m in beside if m not in found and m in files]
+    return found
 
 
 def _texts(spec: Spec, folder: Path) -> list[Path]:

@@ -1,8 +1,12 @@
 """What became of the stages of a run, in words and in facts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from leangen.generator.run.jobs import Job
+
+RUNS, MAY_RUN, SKIPPED = "would run", "may run", "would be skipped"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,25 @@ class Outcome:
     def exit_code(self) -> int:
         """Give the exit code of the stage that failed, 0 where none did."""
         return self.stages[-1].exit_code if self.stages else 0
+
+
+def foresee(jobs: Iterable[Job], reason_of: Callable[[Job], str]) -> list[Ended]:
+    """Tell what would run; `reason_of` says why a job would by itself, '' if it would not.
+
+    What a stage will have written is not known before it ran: whoever reads it may run.
+    """
+    made: dict[object, str] = {}  # files, and the stage that would write them anew
+    found = []
+    for job in jobs:
+        stage = job.stage.name
+        outcome, reason = RUNS, reason_of(job)
+        anew = next((made[file] for file in job.inputs if file in made), "")
+        if not reason and anew:
+            outcome, reason = MAY_RUN, f"where {anew} changes what it reads"
+        if reason:
+            made |= dict.fromkeys(job.outputs, stage)
+        found.append(Ended(stage, outcome if reason else SKIPPED, reason))
+    return found
 
 
 def told(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from leangen.generator.disk import overwrite
@@ -23,20 +23,23 @@ def stale(job: Job) -> str:
     recorded = _ended_alone(job) or _read(job.folder, RECORD).get(job.stage.name)
     if not isinstance(recorded, dict):
         return "it never ran to its end here"
-    return next(_differences(job, recorded), "")
+    return next(differences(job, read_by(job) | written_by(job), recorded), "")
 
 
-def _differences(job: Job, recorded: dict[str, str]) -> Iterator[str]:
-    """Say what is not as it was when the stage ended, the likeliest cause first."""
-    now = read_by(job) | written_by(job)
-    changed = {name for name in now | recorded if now.get(name) != recorded.get(name)}
-    script, *modules = (_name(job, file) for file in job.code)
+def differences(
+    job: Job, now: Mapping[str, str], recorded: Mapping[str, str]
+) -> Iterator[str]:
+    """Say what is not as it was recorded, the likeliest cause first: contents by name."""
+    changed = {
+        name for name in now.keys() | recorded if now.get(name) != recorded.get(name)
+    }
+    script, *modules = (name_in(job, file) for file in job.code)
     if script in changed:
         yield "its script changed"
     for name in modules:
         if name in changed:
             yield f"{name}, which it imports, changed"
-    outputs = tuple(_name(job, place) for place in job.outputs)
+    outputs = tuple(name_in(job, place) for place in job.outputs)
     for name in sorted(changed):
         if name in outputs or name.startswith(tuple(f"{out}/" for out in outputs)):
             yield f"its output {name} is {'changed' if name in now else 'missing'}"
@@ -62,7 +65,7 @@ def _hashes(job: Job, files: Iterable[Path]) -> dict[str, str]:
         inside = sorted(place.iterdir()) if place.is_dir() else [place]
         for file in inside:
             if file.is_file():
-                found[_name(job, file)] = _content(job, file)
+                found[name_in(job, file)] = _content(job, file)
     return found
 
 
@@ -75,7 +78,8 @@ def _content(job: Job, file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _name(job: Job, file: Path) -> str:
+def name_in(job: Job, file: Path) -> str:
+    """Name a file as the record does: from the job's folder."""
     return os.path.relpath(file, job.folder)
 
 

@@ -12,7 +12,7 @@ from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
-from leangen.generator.run.outcome import Ended, Outcome
+from leangen.generator.run.outcome import Ended, Outcome, foresee
 from leangen.generator.run.record import (
     adopt,
     begin,
@@ -41,7 +41,7 @@ def prepare(
     batches = []
     for project in projects:
         _refuse_unsound(project)
-        jobs = choose(jobs_of(project.spec, project.folder), first, last)
+        jobs = choose(jobs_of(project.spec, project.folder, project.files), first, last)
         batches.append(Batch(project, jobs, always=first))
     return batches
 
@@ -96,21 +96,8 @@ def _reason(batch: Batch, job: Job) -> str:
 
 
 def preview(batch: Batch) -> Outcome:
-    """Tell what would run, and why; nothing is started, nor written.
-
-    What a stage will have written is not known before it ran: whoever reads it may run.
-    """
-    made: dict[object, str] = {}  # files, and the stage that would write them anew
-    found = []
-    for job in batch.jobs:
-        stage = job.stage.name
-        outcome, reason = "would run", _reason(batch, job)
-        anew = next((made[file] for file in job.inputs if file in made), "")
-        if not reason and anew:
-            outcome, reason = "may run", f"where {anew} changes what it reads"
-        if reason:
-            made |= dict.fromkeys(job.outputs, stage)
-        found.append(Ended(stage, outcome if reason else "would be skipped", reason))
+    """Tell what would run, and why; nothing is started, nor written."""
+    found = foresee(batch.jobs, lambda job: _reason(batch, job))
     return Outcome(batch.project.spec.name, found)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from leangen.cli import main
 from leangen.generator.folder import alone
-from leangen.generator.run.jobs import jobs_of
+from leangen.generator.run.jobs import Job, jobs_of
 from leangen.generator.run.record import stale
 from leangen.generator.run.run import execute
 from leangen.spec import load
@@ -71,10 +71,17 @@ def test_an_edit_while_a_stage_runs_is_not_lost(root: Path, leangen: Leangen) ->
     script.write_text(
         script.read_text().replace("\n\ndef main()", f"{late}\n\ndef main()")
     )
-    job = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")[0]
+    job = jobs_in(root)[0]
     with alone(root / "generated/tiny") as lock:
         assert execute(job, stdout=2, lock=lock) == 0
     assert stale(job) == "its input ../../other.txt changed"
+
+
+def jobs_in(root: Path) -> list[Job]:
+    """List the jobs of what lies on the disk, edits included."""
+    folder = root / "generated/tiny"
+    scripts = {file.name: file.read_text() for file in folder.glob("*.py")}
+    return jobs_of(load(root / "spec.yaml"), folder, scripts)
 
 
 def edit(root: Path, leangen: Leangen, old: str, new: str) -> None:
@@ -179,7 +186,7 @@ def test_each_reason_is_said(root: Path, leangen: Leangen) -> None:
 
 
 def would_rerun(root: Path) -> set[str]:
-    jobs = jobs_of(load(root / "spec.yaml"), root / "generated/tiny")
+    jobs = jobs_in(root)
     return {job.stage.name for job in jobs if not job.stage.serves and stale(job)}
 
 
@@ -210,7 +217,7 @@ def test_a_stage_runs_what_it_imports_and_what_that_imports(root: Path) -> None:
     (folder / "two.py").write_text("import one\nimport numpy\nnumber = 2\n")
     (folder / "numpy").mkdir()
     (folder / "three.py").write_text("")
-    first = jobs_of(load(root / "spec.yaml"), folder)[0]
+    first = jobs_in(root)[0]
     names = [file.name for file in first.code]
     assert [name for name in names if name in ("one.py", "two.py", "three.py")] == [
         "one.py",
