@@ -83,7 +83,7 @@ def measure(layer: DecoderLayer, hidden: Tensor) -> dict[str, Tensor]:
 def kept(score: Tensor) -> Tensor:
     """Mark all but the lowest RATIO of every row: (out, in) -> bool (out, in)."""
     count = score.shape[1] - round(score.shape[1] * RATIO)
-    best = score.topk(count, dim=1, sorted=False).indices  # (out, count)
+    best = score.topk(count, dim=1).indices  # (out, count)
     return torch.zeros_like(score, dtype=torch.bool).scatter(1, best, True)
 
 

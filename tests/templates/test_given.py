@@ -131,14 +131,14 @@ def edit(root: Path, name: str, old: str, new: str) -> None:
 
 
 def slow(root: Path) -> None:
-    """Let each layer take long enough to be killed in, and be noted."""
+    """Let each layer take long enough to be killed in."""
     edit(
         root,
         "progress.py",
         "    progress = ",
         "    time.sleep(0.1)\n    progress = ",
     )
-    edit(root, "progress.py", "BETWEEN = 1 ", "BETWEEN = 0 ")
+    edit(root, "progress.py", "import os\n", "import os\nimport time\n")
 
 
 def layers_done(root: Path, checkpoint: str) -> int:
