@@ -5,7 +5,7 @@
 MODEL is a Hugging Face folder of a Llama, such as docs/smollm2.py makes; the others are
 texts: to recover on, to calibrate on, to measure on. Each row is a folder that leangen
 builds, of which data.py, prune.py and recover.py run. Perplexity is transformers', in
-float32, as in benchmarks/methods.py; seconds and MiB are the scripts' own. Rows may run as
+float32 (quality.py); seconds and MiB are the scripts' own. Rows may run as
 several processes on one GPU: then their seconds say little, and their MiB nothing.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from leangen.benchmarks.methods import WINDOWS, checkpoint_quality
+from leangen.benchmarks.quality import WINDOWS, checkpoint_quality
 
 SPEC = """\
 leangen: 1

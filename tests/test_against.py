@@ -5,14 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import Leangen
+
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
-Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = """\
 leangen: 1
 name: tiny

@@ -4,10 +4,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+
+from tests.conftest import Leangen
 
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -52,9 +53,7 @@ def test_the_command_imports_nothing_heavy() -> None:
     assert not loaded & {"torch", "onnx", "numpy", "jsonschema", "jinja2", "pydantic"}
 
 
-def test_hooks_take_the_specs_of_a_commit(
-    tmp_path: Path, leangen: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_hooks_take_the_specs_of_a_commit(tmp_path: Path, leangen: Leangen) -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     (tmp_path / "specs").mkdir()
     leangen("init", "specs/a.yaml", cwd=tmp_path)

@@ -1,17 +1,16 @@
 """Exemptions: the whole model in float32, gradients of its matrices, and marks on them."""
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.ledger import Item, StagePlan, arrange
+from leangen.generator.plan.ledger import Item, StagePlan
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import ARITHMETIC, Seconds, over
 from leangen.generator.plan.sensitivity import (
-    LENGTH,
     MEASURED,
     TOKENS,
-    groups_of,
     kept_by_layers,
+    length_of,
+    plan_choices,
 )
-from leangen.generator.plan.step import sequence_length
 from leangen.generator.plan.storage import float32
 from leangen.generator.plan.train_memory import FITTED, RUNTIME, runtime
 from leangen.spec import Spec
@@ -23,26 +22,9 @@ LOGITS = 13  # arrays of a sequence, while a loss goes backwards, and gaps of th
 
 def plan_exemptions(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the measurement of what matrices lose by the pattern of zeros."""
-    place = training_place(spec)
-    length = min(LENGTH, sequence_length(spec))
-    groups = groups_of(spec.model)
-    return StagePlan(
-        stage="exemptions",
-        place=place,
-        ledger=arrange(_ledger(spec, counts, length)),
-        moment="a sequence's gradients",
-        seconds=_seconds(spec, counts),
-        decisions=(f"choices among {len(groups)} parts of each layer",),
-        constants={
-            "device": place.device,
-            "sequences": TOKENS // length,
-            "length": length,
-            "measured": MEASURED // length,
-            "points": POINTS,
-            "shares": SHARES,
-            "groups": groups,
-        },
-    )
+    ledger = _ledger(spec, counts, length_of(spec))
+    constants = {"points": POINTS, "shares": SHARES}
+    return plan_choices("exemptions", spec, ledger, _seconds(spec, counts), constants)
 
 
 def _ledger(spec: Spec, counts: Counts, length: int) -> list[Item]:

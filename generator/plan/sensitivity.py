@@ -1,5 +1,7 @@
 """Sensitivity: the whole model in float32, and squares of gradients of its matrices."""
 
+from collections.abc import Mapping
+
 from leangen.generator.plan.budget import training_place
 from leangen.generator.plan.ledger import Item, StagePlan, arrange
 from leangen.generator.plan.parameters import Counts
@@ -22,27 +24,42 @@ LOGITS = 5  # arrays of a sequence's logits, while they are compared, or drawn f
 
 def plan_sensitivity(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the measurement of what matrices lose by their bits."""
-    place = training_place(spec)
-    length = min(LENGTH, sequence_length(spec))
+    ledger = _ledger(spec, counts, length_of(spec))
+    constants = {"few": FEW, "many": MANY, "averages": AVERAGES}
+    return plan_choices("sensitivity", spec, ledger, _seconds(spec, counts), constants)
+
+
+def plan_choices(
+    stage: str,
+    spec: Spec,
+    ledger: list[Item],
+    seconds: Seconds,
+    constants: Mapping[str, object],
+) -> StagePlan:
+    """Plan a stage that measures what parts of layers lose, and chooses among them."""
+    place, length = training_place(spec), length_of(spec)
     groups = groups_of(spec.model)
     return StagePlan(
-        stage="sensitivity",
+        stage=stage,
         place=place,
-        ledger=arrange(_ledger(spec, counts, length)),
+        ledger=arrange(ledger),
         moment="a sequence's gradients",
-        seconds=_seconds(spec, counts),
+        seconds=seconds,
         decisions=(f"choices among {len(groups)} parts of each layer",),
         constants={
             "device": place.device,
             "sequences": TOKENS // length,
             "length": length,
             "measured": MEASURED // length,
-            "few": FEW,
-            "many": MANY,
-            "averages": AVERAGES,
             "groups": groups,
+            **constants,
         },
     )
+
+
+def length_of(spec: Spec) -> int:
+    """Choose how many tokens a sequence has."""
+    return min(LENGTH, sequence_length(spec))
 
 
 def groups_of(model: Model) -> tuple[str, ...]:
