@@ -22,7 +22,7 @@ from leangen.spec.neighbours import Changes, neighbours, value_in, written
 from leangen.spec.text.document import steps
 
 LABEL = 13  # columns
-OTHERS = 6  # values that are tried, at most
+OTHERS = 6  # plans with other values that are shown, at most
 HARDWARE = ("target.hardware", "train.hardware")  # which name custom_hardware
 
 ENGINES: Mapping[str, Callable[[Engine], str]] = {
