@@ -11,9 +11,10 @@ TEST are texts. A row is METHOD:N:M (N of M stay), METHOD:RATIO (so many go) or
 gptq:BITS:GROUP. No engine has 3 bits, and the spec refuses them: they are written into
 the scripts for 4. Both read the same sequences, which lie evenly in CALIBRATION.
 
-Ours is `python prune.py` or `quantize.py` in a folder that leangen builds; its seconds are
-the ledger's, from reading to the last file, and its memory is what torch allocated, and in
-all, with CUDA's own, what the ledger says: true of a GPU that nothing else uses. Theirs is
+Ours is `prune.py` or `quantize.py` in a folder that leangen builds. Its seconds are the
+ledger's, from reading to the last file, and those of its function that goes through the
+layers, which reads and writes them; its memory is what torch allocated, and in all, with
+CUDA's own, what the ledger says: true of a GPU that nothing else uses. Theirs is
 `prune_wanda`, or their class in the loop of their llama.py, with the calls of transformers
 5, in float16, without loading (authors.py); memory is what torch allocated, the model's
 included where it lies there whole (Wanda). Perplexity: quality.py. `--device cpu` is a
@@ -49,20 +50,35 @@ data: {{source: text, path: {here}/calibration.txt, calibration: {here}/calibrat
 sparsity: {sparsity}
 quantization: {quantization}
 train: {{precision: {precision}}}
-target: {{hardware: {hardware}, context: {length}}}
+target: {{hardware: {hardware}, context: {length}{budget}}}
 serve: {{device: cpu}}
 """
 DENSE, FLOATS = "{pattern: dense}", "{weights: 16}"
 PRUNED = "{{{zeros}, method: {method}, calibration_sequences: {sequences}}}"
 ROUNDED = "{{weights: {bits}, group_size: {group}, method: gptq, calibration_sequences: {sequences}}}"
 RUN = """
-import runpy, sys, torch
-runpy.run_path(sys.argv.pop(), run_name="__main__")
-print(torch.cuda.max_memory_allocated())
+import importlib, sys, time, torch
+stage = sys.argv.pop()
+sys.argv[0] = f"{stage}.py"  # by which a script knows itself
+sys.path.insert(0, "")
+script = importlib.import_module(stage)
+part = "prune_layers" if hasattr(script, "prune_layers") else "fit_checkpoint"
+work = getattr(script, part)
+
+def timed(*given):
+    torch.cuda.is_available() and torch.zeros(1, device="cuda")  # CUDA's start is not counted
+    started = time.perf_counter()
+    work(*given)
+    took.append(time.perf_counter() - started)
+
+took = []
+setattr(script, part, timed)
+script.run(script.main)
+print(*took, torch.cuda.max_memory_allocated())
 """
 HEAD = (
-    "| | ours: perplexity | zeros | s | MiB | in all "
-    "| theirs: perplexity | zeros | s | MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "| | ours: perplexity | zeros | s | layers s | MiB | in all "
+    "| theirs: perplexity | zeros | s | MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -94,6 +110,7 @@ def read_arguments() -> argparse.Namespace:
         parser.add_argument(f"--{method}", type=Path, help="the authors' repository")
     parser.add_argument("--hardware", default="h200")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--budget", help="target.vram_budget, such as 1.5GiB")
     parser.add_argument("--sequences", type=int, default=SEQUENCES)
     parser.add_argument("--length", type=int, default=LENGTH)
     parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS)
@@ -148,6 +165,7 @@ def spec(asked: argparse.Namespace, here: Path, row: str) -> str:
         precision="float32" if asked.device == "cpu" else "bf16",
         hardware=asked.hardware,
         length=asked.length,
+        budget=f", vram_budget: {asked.budget}" if asked.budget else "",
     )
 
 
@@ -155,15 +173,17 @@ def ours(here: Path, row: str) -> list[str]:
     """Run a folder's script: its seconds, MiB that torch allocated, and MiB in all."""
     folder = here / "generated" / name_of(row)
     stage = "quantize" if row.startswith("gptq") else "prune"
-    call = [sys.executable, "-c", RUN, f"{stage}.py"]
+    call = [sys.executable, "-c", RUN, stage]
     done = subprocess.run(
         call, cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     )
-    *_, shown, allocated = done.stdout.splitlines()
+    *_, shown, measured = done.stdout.splitlines()
     print(f"{row}: {shown}", flush=True)
+    layers, allocated = map(float, measured.split())
     took = json.loads((folder / "artifacts" / "ledger.json").read_text())[stage]
-    sizes = int(allocated), took["measured_bytes"]
-    return [f"{took['seconds']:.1f}", *(f"{size / 2**20:,.0f}" for size in sizes)]
+    seconds, sizes = (took["seconds"], layers), (allocated, took["measured_bytes"])
+    cells = [f"{value:.1f}" for value in seconds]
+    return [*cells, *(f"{size / 2**20:,.0f}" for size in sizes)]
 
 
 def checkpoint(here: Path, row: str) -> Path:
