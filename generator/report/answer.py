@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from leangen.spec import Diagnostic, as_json, render
 
 FORMAT_VERSION = 1  # of the documents that --json prints
-TEXT, JSON, GITHUB, SARIF = "text", "json", "github", "sarif"  # forms of an answer
+TEXT: Final = "text"  # forms of an answer
+JSON: Final = "json"
+GITHUB: Final = "github"
+SARIF: Final = "sarif"
 NO, WRONG, REFUSED, BUG, IO_ERROR, INTERRUPTED, TERMINATED = 1, 2, 3, 70, 74, 130, 143
 
 
