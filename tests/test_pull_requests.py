@@ -21,7 +21,7 @@ import yaml
 
 from leangen.generator.report.github import annotations
 from leangen.generator.repository import equip
-from leangen.spec import Diagnostic
+from leangen.spec import Diagnostic, LeangenError
 from tests.conftest import Leangen
 from tests.test_against import COMMENT, CONFIG, SPEC, commit, edit, git
 
@@ -101,10 +101,12 @@ def act(root: Path, **inputs: str) -> Reviewed:
         text=True,
         check=False,
     )
-    text = (temp / "leangen-review" / "comment.md").read_text()
-    assert (temp / "summary").read_text() == text
-    assert (temp / "leangen-review" / "number").read_text() == "7\n"
-    assert len(text.encode()) < COMMENT
+    folder, text = temp / "leangen-review", "no comment"
+    if list(folder.iterdir()):
+        text = (folder / "comment.md").read_text()
+        assert (temp / "summary").read_text() == text
+        assert (folder / "number").read_text() == "7\n"
+        assert len(text.encode()) < COMMENT
     assert all(line.startswith("::") for line in done.stdout.splitlines())
     assert not done.stderr
     assert not (root / "owned").exists()
@@ -187,12 +189,7 @@ def test_specs_that_are_gone_or_cannot_be_read(root: Path) -> None:
     assert "title=leangen no-spec,file=generated/other" in found.log
 
 
-def test_named_specs_are_all_that_is_looked_at(root: Path) -> None:
-    edit(root, "weights: 8", "weights: 4", "specs/tiny.yaml")
-    assert act(root, specs="specs/deep.yaml\n") == Reviewed(0, "", "")
-
-
-def test_many_specs_share_the_room(root: Path) -> None:
+def test_named_specs_alone_are_looked_at_and_share_the_room(root: Path) -> None:
     template = "a line of the template\n" * 4_000
     for number in range(3):
         text = DEEP.replace("name: deep", f"name: deep-{number}")
@@ -200,6 +197,7 @@ def test_many_specs_share_the_room(root: Path) -> None:
     (root / "model" / "chat_template.jinja").write_text(template)
     commit(root)
     edit(root, "a line", "another line", "model/chat_template.jinja")
+    edit(root, "weights: 8", "weights: 4", "specs/tiny.yaml")
     found = act(root, specs="\n".join(f"{number}.yaml" for number in range(3)))
     assert found.text.count("### `") == 3
     assert found.text.count("**Cut here: ") == 3
@@ -225,7 +223,7 @@ def test_hostile_names_are_text_and_nothing_else(root: Path) -> None:
 
 def test_a_base_that_is_not_there_is_an_annotation(root: Path) -> None:
     found = act(root, base="--nope")
-    assert found.code == 2
+    assert (found.code, found.text) == (2, "no comment")
     assert found.log.startswith("::error title=leangen revision::git knows no revision")
 
 
@@ -448,7 +446,9 @@ def contents(root: Path) -> dict[str, str]:
     return {str(file.relative_to(root)): file.read_text() for file in files}
 
 
-def test_init_writes_workflows_and_a_hook(root: Path, leangen: Leangen) -> None:
+def test_init_writes_workflows_and_a_hook(
+    root: Path, leangen: Leangen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / "a.spec.yml").write_text(SPEC)
     arguments = ("init", "--github", "--pre-commit", "--from", SOURCE)
     assert leangen(*arguments, cwd=root).returncode == 0
@@ -467,11 +467,13 @@ def test_init_writes_workflows_and_a_hook(root: Path, leangen: Leangen) -> None:
     names = ("specs/x.yaml", "a.spec.yml", "b.yaml", "axspec.yml")
     taken = [name for name in names if re.search(hook["files"], name)]
     assert taken == ["specs/x.yaml", "a.spec.yml"]
-    done = leangen(*arguments, cwd=root)
-    assert (done.returncode, done.stdout) == (0, "all of it is there already\n")
-    done = leangen(*arguments[:-1], "octo/leangen@v2", cwd=root)
-    assert done.returncode == 3
-    assert ".github/workflows/leangen.yml: exists; it differs" in done.stderr
+    monkeypatch.chdir(root)
+    answer = equip(SOURCE, github=True, hooks=True)
+    assert (answer.exit_code, answer.text) == (0, "all of it is there already\n")
+    answer = equip("octo/leangen@v2", github=True, hooks=True)
+    assert answer.exit_code == 3
+    differing = [found.file for found in answer.diagnostics]
+    assert differing == [".github/workflows/leangen.yml", ".pre-commit-config.yaml"]
     assert contents(root) == written
 
 
@@ -508,11 +510,23 @@ def test_a_hook_is_added_or_nothing_is_written(
         assert new.startswith(f"{old.rstrip()}\n{indent}- repo: https://github.com/")
 
 
+def test_where_it_lies_and_where_leangen_does_have_to_be_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LeangenError, match="no top of a git repository"):
+        equip(SOURCE, github=True, hooks=True)
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(LeangenError, match="'x@y' is not OWNER/NAME@COMMIT"):
+        equip("x@y", github=True, hooks=True)
+    with pytest.raises(LeangenError, match="leangen was not installed from GitHub"):
+        equip(None, github=True, hooks=True)
+    assert contents(tmp_path) == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--github"], "leangen was not installed from GitHub"),
-        (["--github", "--from", "x"], "'x' is not OWNER/NAME@COMMIT"),
         (["--github", "spec.yaml"], "--github and --pre-commit write no spec"),
         (["--from", SOURCE], "--from needs --github or --pre-commit"),
     ],
@@ -520,9 +534,7 @@ def test_a_hook_is_added_or_nothing_is_written(
 def test_a_wrong_call_of_init_is_one_line(
     arguments: list[str], why: str, tmp_path: Path, leangen: Leangen
 ) -> None:
-    (tmp_path / ".git").mkdir()
     done = leangen("init", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert why in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert contents(tmp_path) == {}
+    assert done.stderr == f"error: Invalid value: {why}\n"
+    assert list(tmp_path.iterdir()) == []
