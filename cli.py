@@ -41,9 +41,7 @@ Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its nam
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Output = Annotated[
     Literal["text", "github", "sarif"],
-    typer.Option(
-        help="What is printed: or what is wrong alone, as annotations, SARIF."
-    ),
+    typer.Option(help="Print text, or only what is wrong: annotations, or SARIF."),
 ]
 Against = Annotated[
     str | None,

@@ -24,10 +24,10 @@ INSTALLED = re.compile(
 )
 HOOK = """\
 - repo: https://github.com/{repository}
-  rev: {revision}
+  rev: '{revision}'
   hooks:
     - id: leangen-build
-      files: {files}
+      files: '{files}'
 """
 
 
@@ -42,32 +42,22 @@ def equip(source: str | None, *, github: bool, hooks: bool) -> Answer:
             "here is no top of a git repository", remedy="go there first", code="git"
         )
     repository, revision = _source(source)
-    changes, refused, lines = list[Change](), list[Diagnostic](), ""
-    if github:
-        for file, text in _workflows(f"{repository}@{revision}"):
-            old = _read(file)
-            if old not in (None, text):
-                refused.append(_refusal(file, "it differs: compare, or remove it"))
-            changes.append(Change(file, MISSING, old, text))
-    if hooks:
-        hook = HOOK.format(
-            repository=repository, revision=revision, files=_quoted(_specs())
-        )
-        old = _read(HOOKS)
-        new = f"repos:\n{_indented(hook, 2)}" if old is None else _extended(old, hook)
-        if new is None:
-            lines = hook
-            refused.append(_refusal(HOOKS, "add the lines above by hand"))
-        else:
-            changes.append(Change(HOOKS, OUTDATED, old, new))
+    hook = HOOK.format(repository=repository, revision=revision, files=_specs())
+    changes = [
+        *(_workflows(f"{repository}@{revision}") if github else ()),
+        *([_hooks(hook)] if hooks else ()),
+    ]
+    refused = [change.file for change in changes if change.new is None]
     if refused:
-        return Answer(lines, exit_code=REFUSED, diagnostics=refused)
-    new_files = [change for change in changes if change.old != change.new]
-    write(new_files)
-    told = "".join(f"wrote {change.file}\n" for change in new_files)
+        lines = hook if HOOKS in refused else ""
+        found = list(map(_refusal, refused))
+        return Answer(lines, exit_code=REFUSED, diagnostics=found)
+    new = [change for change in changes if change.old != change.new]
+    write(new)
+    told = "".join(f"wrote {change.file}\n" for change in new)
     return Answer(
         told or "all of it is there already\n",
-        [{"file": str(change.file)} for change in new_files],
+        [{"file": str(change.file)} for change in new],
     )
 
 
@@ -93,15 +83,24 @@ def _installed() -> str:
     return f"{found[1]}@{commit}" if found and commit else ""
 
 
-def _workflows(source: str) -> Iterator[tuple[Path, str]]:
+def _workflows(source: str) -> Iterator[Change]:
+    """Give the workflows; those that are there with another text have no new one."""
     folder = files("leangen").joinpath("templates", "github")
     for name in ("leangen.yml", "leangen-comment.yml"):
-        text = folder.joinpath(name).read_text("utf-8")
-        yield WORKFLOWS / name, text.replace("OWNER/NAME@COMMIT", source)
+        file, page = WORKFLOWS / name, folder.joinpath(name).read_text("utf-8")
+        old, new = _read(file), page.replace("OWNER/NAME@COMMIT", source)
+        yield Change(file, MISSING, old, new if old in (None, new) else None)
+
+
+def _hooks(hook: str) -> Change:
+    """Give the configuration with a hook; one that it cannot be added to has no new text."""
+    old = _read(HOOKS)
+    new = f"repos:\n{_indented(hook, 2)}" if old is None else _extended(old, hook)
+    return Change(HOOKS, OUTDATED, old, new)
 
 
 def _specs() -> str:
-    """Make the pattern of specs: those of the folder specs, and what lies elsewhere now."""
+    """Make the pattern of specs for YAML's quotes: of the folder specs, and what lies elsewhere."""
     found = {
         file.as_posix()
         for pattern in ("*", "*/*", "*/*/*")
@@ -109,7 +108,8 @@ def _specs() -> str:
         if file.suffix in ENDINGS and file.is_file() and file.parts[0] != "specs"
     }
     here = [name for name in sorted(found) if name_in(Path(name).read_bytes())]
-    return "|".join([r"^specs/.*\.ya?ml$", *(f"^{re.escape(name)}$" for name in here)])
+    taken = [r"^specs/.*\.ya?ml$", *(f"^{re.escape(name)}$" for name in here)]
+    return "|".join(taken).replace("'", "''")
 
 
 def _extended(old: str, hook: str) -> str | None:
@@ -140,10 +140,6 @@ def _is_leangen(repo: Any) -> bool:
     return "leangen-" in json.dumps(hooks, default=str)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _indented(text: str, spaces: int) -> str:
     return "".join(f"{' ' * spaces}{line}\n" for line in text.splitlines())
 
@@ -157,5 +153,7 @@ def _read(file: Path) -> str | None:
     return file.read_bytes().decode("utf-8", errors="surrogateescape")
 
 
-def _refusal(file: Path, remedy: str) -> Diagnostic:
+def _refusal(file: Path) -> Diagnostic:
+    by_hand = "add the lines above by hand"
+    remedy = by_hand if file == HOOKS else "it differs: compare, or remove it"
     return Diagnostic("exists", "exists", file=str(file), suggestion=remedy)

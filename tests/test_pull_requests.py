@@ -4,12 +4,13 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -140,6 +141,7 @@ def test_a_context_over_the_budget(root: Path) -> None:
     assert "; it fits with target.context: " in lines[-1]
     assert "| `target.context` | Longest prompt" in found.text
     assert "| it would fit with | stage |" in found.text
+    assert "left behind" not in found.text
 
 
 def test_a_new_spec(root: Path, leangen: Leangen) -> None:
@@ -190,17 +192,17 @@ def test_specs_that_are_gone_or_cannot_be_read(root: Path) -> None:
 
 
 def test_named_specs_alone_are_looked_at_and_share_the_room(root: Path) -> None:
-    template = "a line of the template\n" * 4_000
-    for number in range(3):
+    template = "a line of the template\n" * 6_000
+    for number in range(2):
         text = DEEP.replace("name: deep", f"name: deep-{number}")
         (root / f"{number}.yaml").write_text(text.replace("../model", "model"))
     (root / "model" / "chat_template.jinja").write_text(template)
     commit(root)
     edit(root, "a line", "another line", "model/chat_template.jinja")
     edit(root, "weights: 8", "weights: 4", "specs/tiny.yaml")
-    found = act(root, specs="\n".join(f"{number}.yaml" for number in range(3)))
-    assert found.text.count("### `") == 3
-    assert found.text.count("**Cut here: ") == 3
+    found = act(root, specs="\n".join(f"{number}.yaml" for number in range(2)))
+    assert found.text.count("### `") == 2
+    assert found.text.count("**Cut here: ") == 2
 
 
 HOSTILE = "::warning::`touch owned`$(touch owned);|##[error]a, b%0A<b>@all\n### x"
@@ -345,40 +347,44 @@ def serve() -> Iterator[Any]:
         server.server_close()
 
 
-def post(serve: Any, github: GitHub, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script of the workflow that comments."""
+@pytest.fixture
+def post(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[GitHub], object]:
+    """Run the script of the workflow that comments; gives what it ended with, None if well."""
     job = yaml.safe_load((TEMPLATES / "leangen-comment.yml").read_text())["jobs"]
     (step,) = job["comment"]["steps"]
     assert step["shell"] == "python"
+    script = tmp_path / "post.py"
+    script.write_text(step["run"])
     owner = {"login": "stranger"}
     run = {"id": 5, "head_sha": "abc", "head_branch": "a&b=c/#`id`"}
     run |= {"head_repository": {"owner": owner}, "html_url": "https://x/runs/5"}
-    (folder / "event").write_text(json.dumps({"workflow_run": run}))
-    env = {
-        "GITHUB_API_URL": serve(github),
-        "GITHUB_REPOSITORY": "us/it",
-        "GITHUB_EVENT_PATH": str(folder / "event"),
-        "TOKEN": "secret",
-        "no_proxy": "*",
-    }
-    return subprocess.run(
-        [sys.executable, "-c", step["run"]],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    (tmp_path / "event").write_text(json.dumps({"workflow_run": run}))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "us/it")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
+    monkeypatch.setenv("TOKEN", "secret")
+    monkeypatch.setenv("no_proxy", "*")
+
+    def call(github: GitHub) -> object:
+        monkeypatch.setenv("GITHUB_API_URL", serve(github))
+        try:
+            runpy.run_path(str(script))
+        except SystemExit as end:
+            return end.code
+        return None
+
+    return call
 
 
 TEXT = "### `spec.yaml`\n${{ github.token }} $(id) `id` @all\n::warning::é\n"
 
 
 def test_a_comment_is_written_once_and_then_kept_up_to_date(
-    serve: Any, tmp_path: Path
+    post: Callable[[GitHub], object],
 ) -> None:
     github = GitHub({"number": b"7\n", "comment.md": TEXT.encode()})
-    done = post(serve, github, tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert post(github) is None
     ((method, path, body),) = github.sent
     assert (method, path) == ("POST", "/repos/us/it/issues/7/comments")
     assert body.startswith(f"<!-- leangen -->\n{TEXT}")
@@ -388,38 +394,35 @@ def test_a_comment_is_written_once_and_then_kept_up_to_date(
     forged = {"id": 2, "user": {"login": "stranger"}, "body": body}
     ours = {"id": 3, "user": {"login": "github-actions[bot]"}, "body": body}
     github.comments = [ghost] * 60 + [forged] * 60 + [ours]
-    post(serve, github, tmp_path)
+    post(github)
     assert github.sent[1][:2] == ("PATCH", "/repos/us/it/issues/comments/3")
     github.files = {"number": b"7\n", "comment.md": b""}
-    post(serve, github, tmp_path)
+    post(github)
     assert "Nothing that a spec says differs any more." in github.sent[2][2]
     github.comments = []
-    post(serve, github, tmp_path)
+    post(github)
     assert len(github.sent) == 3
 
 
 @pytest.mark.parametrize(
     ("files", "head", "why"),
     [
-        ({"number": b"7", "comment.md": b"x" * 64_513}, "abc", "more than 64512"),
-        ({"number": b"7", "comment.md": os.urandom(200_000)}, "abc", "more than 129"),
-        ({"number": b"8", "comment.md": b"x"}, "abc", "the number is not that"),
-        ({"number": b"../7", "comment.md": b"x"}, "abc", "the number is not that"),
+        ({"number": b"7", "comment.md": b"x" * 64_513}, "abc", "more than 64512 bytes"),
+        ({"number": b"7", "comment.md": os.urandom(200_000)}, "abc", "more than 1290"),
         ({"number": b"7" * 99, "comment.md": b"x"}, "abc", "more than 20 bytes"),
-        ({"number": b"7"}, "abc", "no item named 'comment.md'"),
-        ({"number": b"7", "comment.md": b"x"}, "def", "moved on"),
-        ({}, "abc", "no artifact"),
+        ({"number": b"8", "comment.md": b"x"}, "abc", "the number is not that"),
+        ({"number": b"7/../8", "comment.md": b"x"}, "abc", "the number is not that"),
+        ({"number": b"7", "comment.md": b"x"}, "def", "None"),
+        ({}, "abc", "None"),
     ],
-    ids=["long", "large", "number", "path", "digits", "missing", "moved", "none"],
+    ids=["long", "large", "digits", "number", "path", "moved", "none"],
 )
 def test_what_is_not_as_it_should_be_is_not_posted(
-    files: Mapping[str, bytes], head: str, why: str, serve: Any, tmp_path: Path
+    files: Mapping[str, bytes], head: str, why: str, post: Callable[[GitHub], object]
 ) -> None:
     github = GitHub(files, head)
-    done = post(serve, github, tmp_path)
+    assert str(post(github)).startswith(why)
     assert github.sent == []
-    assert why in done.stdout + done.stderr
-    assert done.returncode == (0 if not files or head == "def" else 1)
 
 
 def test_workflows_have_no_more_rights_than_they_use() -> None:

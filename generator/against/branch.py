@@ -7,7 +7,7 @@ from typing import Any
 
 from leangen.generator import lock
 from leangen.generator.against.changed import Changed, changed
-from leangen.generator.against.compare import compare
+from leangen.generator.against.compare import Comparison, compare
 from leangen.generator.against.git import revision
 from leangen.generator.against.markdown import MOST, markdown, weight
 from leangen.generator.against.review import Review, facts, review
@@ -115,9 +115,17 @@ def _notes(seen: _Seen) -> Iterator[str]:
         by_hand = [change.file for change in disk.edited]
         yield from _listed("edited by hand", by_hand, "change the spec instead")
         yield from _listed("not leangen's", disk.foreign, "scripts would import them")
-    was = seen.found.comparison.was if seen.found else None
-    if was and not disk and (was.folder / lock.NAME).is_file():
-        yield f"- **left behind:** {code(str(was.folder))}, built from what it was"
+    left = seen.found and _left_behind(seen.found.comparison)
+    if left:
+        yield f"- **left behind:** {code(str(left))}, built from what the spec was"
+
+
+def _left_behind(told: Comparison) -> Path | None:
+    """Give the folder of a spec that is gone, or has another name, if it is still there."""
+    was, now = told.was, told.now
+    if not was or (now and now.folder == was.folder):
+        return None
+    return was.folder if (was.folder / lock.NAME).is_file() else None
 
 
 def _listed(what: str, files: Sequence[Path], then: str) -> Iterator[str]:
