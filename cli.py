@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +14,13 @@ import typer
 
 from leangen.generator.report.answer import (
     BUG,
+    GITHUB,
     INTERRUPTED,
     IO_ERROR,
+    JSON,
+    SARIF,
     TERMINATED,
+    TEXT,
     WRONG,
     Answer,
     emit,
@@ -34,6 +39,10 @@ INPUT = "in YAML; - reads standard input."
 Files = Annotated[list[Path], typer.Argument(metavar="SPEC...", help=f"Specs, {INPUT}")]
 Out = Annotated[Path, typer.Option(help="Where each spec has a folder by its name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Output = Annotated[
+    Literal["text", "github", "sarif"],
+    typer.Option(help="Print text, or only what is wrong: annotations, or SARIF."),
+]
 Against = Annotated[
     str | None,
     typer.Option(metavar="REF", help="Compare with the spec at a revision of git."),
@@ -59,9 +68,10 @@ def options(
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path(
-        "spec.yaml"
-    ),
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The file to write; spec.yaml if not named."),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A model's folder: see what of it fits."),
@@ -69,13 +79,36 @@ def init(
     hardware: Annotated[
         str | None, typer.Option(help="Where it is to fit; x86-2core if not named.")
     ] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Write workflows for pull requests, alone.")
+    ] = False,
+    pre_commit: Annotated[
+        bool, typer.Option("--pre-commit", help="Write, or add, a hook for commits.")
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="OWNER/NAME@COMMIT",
+            help="Where these find leangen on GitHub, if it was not installed from there.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> Answer:
-    """Write a commented spec that builds as it is."""
+    """Write a commented spec that builds as it is, or what a repository runs leangen by."""
     from importlib.resources import files
 
     from leangen.generator.disk import create
 
+    if github or pre_commit:
+        from leangen.generator.repository import equip
+
+        if file or checkpoint or hardware:
+            raise typer.BadParameter("--github and --pre-commit write no spec")
+        return equip(source, github=github, hooks=pre_commit)
+    if source:
+        raise typer.BadParameter("--from needs --github or --pre-commit")
+    file = file or Path("spec.yaml")
     if checkpoint:
         from leangen.generator.starter import start
 
@@ -102,6 +135,7 @@ def plan(
     ] = False,
     against: Against = None,
     json: Json = False,
+    output: Output = TEXT,
 ) -> Answer:
     """Tell what every stage holds, byte by byte, whether it fits, and what would."""
     if against is not None:
@@ -135,6 +169,7 @@ def build(
         ),
     ] = None,
     json: Json = False,
+    output: Output = TEXT,
 ) -> Answer:
     """Write each spec's scripts: only what changed, and never over your edits."""
     from leangen.generator.open import open_projects
@@ -147,7 +182,9 @@ def build(
 
 
 @app.command()
-def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
+def check(
+    specs: Files, out: Out = GENERATED, json: Json = False, output: Output = TEXT
+) -> Answer:
     """Tell whether the scripts are what the specs say, and unedited."""
     from leangen.generator.open import open_projects
     from leangen.generator.report.built import checked
@@ -157,7 +194,11 @@ def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
 
 @app.command()
 def diff(
-    specs: Files, out: Out = GENERATED, against: Against = None, json: Json = False
+    specs: Files,
+    out: Out = GENERATED,
+    against: Against = None,
+    json: Json = False,
+    output: Output = TEXT,
 ) -> Answer:
     """Show what build would change: the plan's figures, then a unified diff."""
     if against is not None:
@@ -168,6 +209,33 @@ def diff(
     from leangen.generator.report.built import differing
 
     return differing(open_projects(specs, out))
+
+
+@app.command()
+def review(
+    against: Annotated[
+        str, typer.Option(metavar="REF", help="Compare with a revision of git.")
+    ],
+    specs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SPEC...]",
+            help="Specs; those that changed, or whose folders did, if none is named.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Out = GENERATED,
+    comment: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the Markdown there: print none."),
+    ] = None,
+    json: Json = False,
+    output: Output = TEXT,
+) -> Answer:
+    """Tell a pull request what its branch changes, and what was not built."""
+    from leangen.generator.against.branch import review_branch
+
+    return review_branch(specs or [], against, out, comment)
 
 
 @app.command()
@@ -264,6 +332,17 @@ def explain(
     return explain_field(what, load(spec, out) if spec else None)
 
 
+def _form(arguments: list[str]) -> str:
+    """Find the form that was asked for, whether or not the rest of the call is right."""
+    if "--json" in arguments:
+        return JSON
+    for form in (GITHUB, SARIF):
+        asked = ("--output", form) in pairwise(arguments)
+        if asked or f"--output={form}" in arguments:
+            return form
+    return TEXT
+
+
 def main() -> None:
     """Run a verb, and turn whatever happens into text, or JSON, and an exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -289,6 +368,6 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - the last resort
         sys.excepthook(*sys.exc_info())  # as Python does, without importing traceback
         answer = failure("bug", "a bug of leangen: please report the lines above", BUG)
-    exit_code = emit(answer, as_document="--json" in sys.argv)
+    exit_code = emit(answer, _form(sys.argv))
     gc.freeze()  # the process ends: nothing is worth a last search for garbage
     sys.exit(exit_code)

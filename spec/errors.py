@@ -102,6 +102,12 @@ def _one_line(diagnostic: Diagnostic) -> str:
     return printable("; ".join(filter(None, parts)))
 
 
+def in_a_line(diagnostic: Diagnostic) -> str:
+    """Write what a finding says, for those who show its place themselves."""
+    fact = ": ".join(filter(None, (diagnostic.path, diagnostic.message)))
+    return printable("; ".join(filter(None, (fact, _advice(diagnostic)))))
+
+
 def _head(subject: str, diagnostic: Diagnostic) -> str:
     """State the subject, the field and the fact."""
     severity = diagnostic.severity.replace("error", "").replace(subject, "")

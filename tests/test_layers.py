@@ -26,7 +26,9 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
-        "against": {"lock", "disk", "paths", "plan", "project", "render"}
+        "pages": set(),
+        "repository": {"disk", "pages", "report"},
+        "against": {"lock", "disk", "pages", "paths", "plan", "project", "render"}
         | {"report", "run", "open"},
         "explain": {
             "disk",

@@ -24,6 +24,8 @@ def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None
     names = {path.name for path in (target / "leangen").iterdir()}
     assert {"cli.py", "generator", "spec", "templates"} <= names
     assert "tests" not in names
+    flows = target / "leangen" / "templates" / "github"
+    assert len(list(flows.glob("*.yml"))) == 2
     examples = tmp_path / "spec" / "examples"
     examples.mkdir(parents=True)
     shutil.copy(ROOT / "spec" / "examples" / "demo.yaml", examples)

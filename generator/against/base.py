@@ -15,9 +15,8 @@ from leangen.generator.against.git import (
     read,
 )
 from leangen.generator.open import Opened, open_spec
+from leangen.generator.pages import ENDINGS, document_of, text_at
 from leangen.spec import Diagnostic, LeangenError
-from leangen.spec.text.document import Document
-from leangen.spec.text.parse import parse
 
 # What a spec takes from a checkpoint's folder, or from what was built of it.
 SMALL = (
@@ -26,7 +25,6 @@ SMALL = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
-PAGES = (".yaml", ".yml")
 
 
 def place_of(file: Path) -> Path:
@@ -44,9 +42,9 @@ def find_renamed(at: Revision, name: str) -> tuple[Path, Entry] | None:
     """Find the spec of a name whose file is there no more: where a new one comes from."""
     for path, entry in all_entries(at).items():
         file = at.root / path
-        if path.endswith(PAGES) and entry.regular and not os.path.lexists(file):
-            document = _document(read(at, entry))
-            if document and _text(document, "name") == name:
+        if path.endswith(ENDINGS) and entry.regular and not os.path.lexists(file):
+            document = document_of(read(at, entry))
+            if document and text_at(document, "name") == name:
                 return file, entry
     return None
 
@@ -82,12 +80,12 @@ def _lay_out(at: Revision, top: Path, file: Path, *, content: bytes, out: Path) 
 
     Those of the checkpoint's own folder, and those that were built from it.
     """
-    document = _document(content)
-    checkpoint = document and _text(document, "model", "checkpoint")
+    document = document_of(content)
+    checkpoint = document and text_at(document, "model", "checkpoint")
     if not document or not checkpoint:
         return
     given = Path(os.path.normpath(file.parent / checkpoint))
-    name = _text(document, "name")
+    name = text_at(document, "name")
     built = [out / name] if name == Path(name).name else []
     found = dict(_small_files(at, [given, *built]))
     for place, entry in found.items():
@@ -121,19 +119,6 @@ def _below(top: Path, place: Path) -> Path:
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
-
-
-def _document(content: bytes) -> Document | None:
-    try:
-        return parse(content, "")
-    except LeangenError:  # whoever opens the spec says so
-        return None
-
-
-def _text(document: Document, *path: str) -> str:
-    """Read a field that holds a text, '' where it is not there."""
-    node = document.find(path)
-    return node.raw if node else ""
 
 
 def _as_in_git(at: Revision, top: Path, found: Diagnostic) -> Diagnostic:

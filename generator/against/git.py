@@ -83,7 +83,21 @@ def read(at: Revision, entry: Entry) -> bytes:
 def touched(at: Revision) -> list[Path]:
     """List the files of the work tree, of those that git knows, that differ by now."""
     options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv")
-    found = _asked(at.root, "diff", *options, "--ignore-submodules", at.commit, "--")
+    return _listed(at, "diff", *options, "--ignore-submodules", at.commit, "--")
+
+
+def unknown(at: Revision) -> list[Path]:
+    """List the files of the work tree that git does not know, and does not ignore."""
+    return _listed(at, "ls-files", "-z", "--others", "--exclude-standard")
+
+
+def present(at: Revision) -> list[Path]:
+    """List the files of the work tree that git knows, or does not ignore."""
+    return [*_listed(at, "ls-files", "-z"), *unknown(at)]
+
+
+def _listed(at: Revision, *arguments: str) -> list[Path]:
+    found = _asked(at.root, *arguments)
     return [at.root / os.fsdecode(name) for name in found.split(b"\0")[:-1]]
 
 

@@ -29,25 +29,30 @@ from leangen.generator.run.outcome import Ended
 
 COMMENT = 65_536  # characters of a comment: counted in bytes, which are no fewer
 ROOM = 1_024  # of them for whoever posts it
+MOST = COMMENT - ROOM
 CUT = "more lines of the patch.** `leangen diff --against` shows all."
 STAGE = ["stage", "peak before", "after", "change", "budget", "fits"]
 TIME = ["time before", "after"]
 SAME = "The planned bytes and times of all stages are the same."
 
 
-def markdown(found: Review) -> str:
-    """Write a review: fields, figures, what would fit, stages, files."""
-    if found.is_silent:
+def markdown(found: Review, room: int = MOST, note: str = "") -> str:
+    """Write a review: fields, figures, what would fit, stages, files.
+
+    room: bytes that it is cut to fit in; note: what to say of the files on the disk.
+    """
+    if found.is_silent and not note:
         return ""
-    parts = [part for part in _parts(found) if part]
+    parts = [part for part in _parts(found, note) if part]
     text = "\n\n".join(parts) + "\n"
-    return text + _files(found, COMMENT - ROOM - _weight(text))
+    return text + _files(found, room - weight(text))
 
 
-def _parts(found: Review) -> Iterator[str]:
+def _parts(found: Review, note: str) -> Iterator[str]:
     told = found.comparison
     names = code(str(told.file)), code(told.base)
     yield f"### {names[0]} against {names[1]} ({told.at.commit[:12]})"
+    yield note
     yield told.note and f"**{told.note[0].upper()}{told.note[1:]}.**"
     for wrong in told.wrong[:1]:
         yield code(": ".join(filter(None, (wrong.file, wrong.path, wrong.message))))
@@ -137,7 +142,7 @@ def _files(found: Review, room: int) -> str:
     head += f"{table_of(['file', 'added', 'removed'], rows)}\n"
     end = "\n</details>\n"
     patch = "".join(edit.patch for edit in found.edits if _is_shown(edit.change))
-    return head + _patch(patch, room - _weight(head + end)) + end
+    return head + _patch(patch, room - weight(head + end)) + end
 
 
 def _is_shown(change: Change) -> bool:
@@ -153,7 +158,7 @@ def _patch(patch: str, room: int) -> str:
     room -= 2 * len(marks) + 200  # of the fence, and of the sentence below it
     kept, lines = [], patch.splitlines(True)
     for shown in lines:
-        room -= _weight(shown)
+        room -= weight(shown)
         if room < 0:
             break
         kept.append(shown)
@@ -162,6 +167,6 @@ def _patch(patch: str, room: int) -> str:
     return f"{text}\n**Cut here: {left:,} {CUT}\n" if left else text
 
 
-def _weight(text: str) -> int:
+def weight(text: str) -> int:
     """Count the bytes that a text is printed as, in UTF-8."""
     return len(text.encode(errors="backslashreplace"))

@@ -11,6 +11,7 @@ from leangen.generator.report.changes import (
     figures,
     foreign,
     status,
+    unbuilt,
     written,
 )
 
@@ -34,7 +35,9 @@ def checked(projects: Sequence[Project]) -> Answer:
     differs = any(project.changes or project.foreign for project in projects)
     text = "".join(map(status, projects))
     found = [finding for project in projects for finding in foreign(project)]
-    return Answer(text, list(map(facts, projects)), NO if differs else 0, found)
+    told = [each for p in projects for each in (*edited(p), *unbuilt(p))]
+    code = NO if differs else 0
+    return Answer(text, list(map(facts, projects)), code, found, findings=told)
 
 
 def differing(projects: Sequence[Project]) -> Answer:

@@ -5,16 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from leangen.generator.disk import EDITED
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
 from leangen.generator.report.texts import notes
 from leangen.generator.report.units import QUANTITIES, duration, durations, size
-from leangen.spec import Diagnostic
+from leangen.spec import Diagnostic, diagnostic_at
 from leangen.spec.errors import printable
 
 NONE = "none"  # where there is no time to tell
+NAMED = 5  # files that a finding names
 
 
 def edited(project: Project) -> list[Diagnostic]:
@@ -40,6 +42,25 @@ def foreign(project: Project) -> list[Diagnostic]:
             suggestion="remove it, or move it to another folder",
         )
         for file in project.foreign
+    ]
+
+
+def unbuilt(project: Project) -> list[Diagnostic]:
+    """Report, at the spec, the files that a build would write or remove, but edited ones."""
+    names = [change.file.name for change in project.changes if change.state != EDITED]
+    if not names:
+        return []
+    listed = ", ".join(names[:NAMED])
+    more = len(names) - NAMED
+    message = f"{len(names)} files of {project.folder} are out of date: {listed}"
+    return [
+        diagnostic_at(
+            project.spec,
+            "name",
+            code="not-built",
+            message=message + (f" and {more} more" if more > 0 else ""),
+            suggestion="leangen build brings them up to date",
+        )
     ]
 
 
