@@ -29,7 +29,7 @@ import sysconfig
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
@@ -57,6 +57,7 @@ from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from torch.linalg import vecdot, vector_norm
 from torch.nn import functional as F
+from torch.nn.attention.bias import causal_lower_right
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.checkpoint import checkpoint
 from waitress.channel import HTTPChannel
@@ -124,6 +125,7 @@ from checkpoint import (
     experts,
     fingerprint,
     open_checkpoint,
+    shards,
     size_of,
 )
 from conversation import Conversation
@@ -133,10 +135,29 @@ from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about
+from kernels import (
+    KEYS,
+    MERGERS,
+    NORM_THREADS,
+    THREADS,
+    TOKENS,
+    WARPS,
+    product_kernel,
+    step_kernel,
+)
 from layout import create, lay_out
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
 from model import CausalLM, DecoderLayer, rotary_table
+from packing import (
+    LANES,
+    UNIT,
+    in_bf16,
+    pack,
+    pack_scales,
+    pack_sparse,
+    tiles_of,
+)
 from progress import note, progress_of, resume
 from protocol import (
     COMPLETION_ONLY,

@@ -14,6 +14,7 @@ from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
 from leangen.generator.stages.artifacts import measured_texts
+from leangen.generator.stages.traits import packs
 from leangen.spec import Spec, engines
 from leangen.spec.spec import Model
 
@@ -51,6 +52,9 @@ def plan_in_torch(spec: Spec, counts: Counts, prefill: int) -> StagePlan:
     resident = within(samples[1], measuring.place.budget_bytes)
     moment, held = largest(*moments, *[samples] * resident)
     bits = spec.quantization.weights
+    storage = STORAGE.get(bits, "quantized")
+    if packs(spec) and bits == 16:
+        storage = "bfloat16"
     return StagePlan(
         stage="evaluate",
         place=measuring.place,
@@ -62,7 +66,7 @@ def plan_in_torch(spec: Spec, counts: Counts, prefill: int) -> StagePlan:
         ),
         constants={
             "instrument": "torch",
-            "storage": STORAGE.get(bits, "quantized"),
+            "storage": storage,
             "bf16": measuring.element == 2,
             "step": step,
             "chunk": _chunk(spec.model.vocab_size),

@@ -16,8 +16,12 @@ from leangen.generator.plan.prune import plan_prune
 from leangen.generator.plan.quantize import plan_quantize
 from leangen.generator.plan.recover import plan_recover
 from leangen.generator.plan.sensitivity import plan_sensitivity
-from leangen.generator.plan.serve import cache_of, engine_name, plan_serve, weights_of
-from leangen.generator.plan.storage import stored
+from leangen.generator.plan.serve import (
+    cache_of,
+    engine_name,
+    exported_bytes,
+    plan_serve,
+)
 from leangen.generator.plan.train import plan_train
 from leangen.generator.stages import stages_of
 from leangen.spec import Spec
@@ -87,7 +91,7 @@ def plan(spec: Spec) -> Plan:
         engine=engine_name(spec.engine),
         parameters=counts.total,
         active_parameters=counts.active_total,
-        exported_bytes=sum(item.bytes for item in stored(weights_of(left, fewer))),
+        exported_bytes=exported_bytes(left, fewer),
         kv_bytes_per_token=cache_of(left).bytes_per_token,
         stages=stages,
         warnings=(*warnings(spec), *tightness(stages.values())),

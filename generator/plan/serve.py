@@ -4,10 +4,11 @@ from leangen.generator.plan.budget import target_place
 from leangen.generator.plan.exempt import exempt_share
 from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, largest
 from leangen.generator.plan.named import weights_by_bits
+from leangen.generator.plan.packed import is_packed_sparse, packed_items, working
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
-from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
-from leangen.generator.stages.traits import rounds_cache
+from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident, stored
+from leangen.generator.stages.traits import packs, rounds_cache
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
@@ -26,7 +27,7 @@ PREFILL = "3 x intermediate + 4 x hidden: reproduces measured prefill peaks with
 def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the server."""
     engine, bits = spec.engine, spec.quantization.kv_cache
-    weights = resident(weights_of(spec, counts))
+    weights = weights_held(spec, counts)
     moment, held = largest(*_moments(spec, weights))
     return StagePlan(
         stage="serve",
@@ -37,6 +38,8 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
         decisions=(f"{engine_name(engine)}, keys and values in {bits} bits",),
         constants={
             "prefill": engine.step,
+            "bits": spec.quantization.weights,
+            "sparse": packs(spec) and is_packed_sparse(spec),
             "connections": CONNECTIONS,
             "header_bytes": HEADER,
         },
@@ -58,6 +61,20 @@ def weights_of(spec: Spec, counts: Counts) -> Weights:
         group_size=spec.quantization.group_size,
         skipping=1 - exempt_share(spec, counts) if skips_zeros(spec) else 0,
     )
+
+
+def weights_held(spec: Spec, counts: Counts) -> list[Item]:
+    """Account for the weights as the engine holds them."""
+    if packs(spec):
+        return packed_items(spec, counts)
+    return resident(weights_of(spec, counts))
+
+
+def exported_bytes(spec: Spec, counts: Counts) -> int:
+    """Bytes of what the engine loads."""
+    packed = packs(spec)
+    items = packed_items(spec, counts) if packed else stored(weights_of(spec, counts))
+    return sum(item.bytes for item in items)
 
 
 def cache_of(spec: Spec) -> Cache:
@@ -98,7 +115,9 @@ def _moments(spec: Spec, weights: list[Item]) -> list[tuple[str, list[Item]]]:
     full = [
         *held,
         kv_cache(cache_of(spec), target.context, target.batch),
-        activations(model, step, element=4 if engine.device == "cpu" else 2),
+        working(spec)
+        if packs(spec)
+        else activations(model, step, element=4 if engine.device == "cpu" else 2),
         Item("logits", 4 * model.vocab_size * target.batch, logits, MEASURED),
     ]
     moments = [("all contexts full", full)]

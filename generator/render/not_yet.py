@@ -13,6 +13,8 @@ from leangen.generator.stages.traits import (
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
+GROUPS = (32, 64, 128)  # inputs, into which kernels.py parts a unit
+MOST_SHARE = 8  # heads for which kernels.py has room
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
 
@@ -28,12 +30,41 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
         return
     yield from _model(model)
     yield from _combination(spec)
-    if serve.engine != "onnxruntime":
-        yield "serve.engine", f"a server for {serve.engine}", "onnxruntime"
-    if serve.device != "cpu":
+    if serve.engine not in ("onnxruntime", "torch"):
+        yield "serve.engine", f"a server for {serve.engine}", "onnxruntime, or torch"
+    if serve.engine == "torch":
+        yield from _torch(spec)
+    elif serve.device != "cpu":
         yield "serve.device", "a server on a GPU", "device: cpu"
     if spec.target.batch != 1:
         yield "target.batch", "a server of several sequences", "batch: 1"
+
+
+def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
+    """Yield what the engine on a GPU does not have yet."""
+    model, named = spec.model, "model.checkpoint" if spec.model.checkpoint else "model"
+    instead = "serve: {engine: onnxruntime, device: cpu}"
+    if not measures_in_torch(spec):
+        what = "an engine in torch, where nothing else is on a GPU"
+        yield "train.hardware", what, "the GPU that serves"
+    if model.num_experts:
+        yield named, "a mixture of experts in torch", instead
+    if model.qkv_bias or model.output_bias or model.mlp_bias or model.qk_norm:
+        yield named, "biases, or norms of queries and keys, in torch", instead
+    if model.sliding_window and spec.target.context > model.sliding_window:
+        what = f"a sliding window of {model.sliding_window} tokens in torch"
+        yield "target.context", what, f"context: {model.sliding_window}, or less"
+    if model.num_attention_heads > MOST_SHARE * model.num_key_value_heads:
+        what = f"more than {MOST_SHARE} query heads a key head in torch"
+        yield named, what, instead
+    if model.hidden_size % 16 or model.intermediate_size % 16:
+        yield named, "widths that 16 does not divide in torch", instead
+    if spec.quantization.weights < 16 and spec.quantization.group_size not in GROUPS:
+        what = f"groups of {spec.quantization.group_size} in torch"
+        yield "quantization.group_size", what, "32, 64 or 128"
+    if spec.quantization.exceptions:
+        what = "matrices that differ in bits in torch"
+        yield "quantization.exceptions", what, instead
 
 
 def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:

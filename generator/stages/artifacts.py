@@ -10,6 +10,7 @@ from leangen.generator.stages.traits import (
     measures_in_torch,
     measures_pattern,
     on_grid,
+    packs,
     reads_calibration,
     recovers,
     rewind_of,
@@ -143,6 +144,8 @@ def measured_of(spec: Spec) -> tuple[str, ...]:
 
 def exported(spec: Spec) -> tuple[str, ...]:
     """Name what the engine loads."""
+    if packs(spec):
+        return ("packed",)
     return ("onnx", "cache_scales.npz") if rounds_cache(spec) else ("onnx",)
 
 

@@ -32,6 +32,7 @@ from leangen.generator.stages.traits import (
     measures_in_torch,
     measures_pattern,
     on_grid,
+    packs,
     recovers,
     recovers_by_layers,
     rounds_cache,
@@ -169,6 +170,7 @@ STAGES = (
     Stage(
         "graph",
         fields=("model", "target.context", "quantization.kv_cache"),
+        present=lambda spec: not packs(spec),
         runs=False,
         part_of=("export",),
     ),
@@ -188,14 +190,16 @@ STAGES = (
         writes=lambda spec: ("sensitivity.json", "sensitivity.md"),
         present=measures_bits,
     ),
+    Stage("packing", present=packs, runs=False, part_of=("export",)),
     Stage(
         "export",
-        fields=("model", "quantization"),
-        costs=("model", *WEIGHTS)
+        fields=("model", "quantization", "sparsity.exempt"),
+        costs=("model", *WEIGHTS, "sparsity.pattern")
         + ("quantization.arithmetic",)
         + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: (exported_from(spec),),
-        writes=lambda spec: ("onnx",),
+        writes=lambda spec: ("packed",) if packs(spec) else ("onnx",),
+        variant=lambda spec: "packed" if packs(spec) else "script",
     ),
     Stage(
         "export_compressed_tensors",
@@ -219,7 +223,20 @@ STAGES = (
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,
     ),
-    Stage("decoder", runs=False),
+    Stage(
+        "kernels",
+        fields=("model",),
+        present=packs,
+        runs=False,
+        part_of=("serve",),
+    ),
+    Stage(
+        "decoder",
+        fields=("model", "target.context"),
+        runs=False,
+        part_of=("serve",),
+        variant=lambda spec: "torch" if packs(spec) else "script",
+    ),
     Stage(
         "calibrate",
         costs=("model", *BITS) + (*TARGET, "target.context", *ENGINE),
@@ -244,7 +261,7 @@ STAGES = (
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
         costs=("model", "tokenizer", "evaluate.tokens", "train.hardware")
         + ("train.precision", "target.context", "data.out_of_sample", *TARGET)
-        + WEIGHTS,
+        + (*WEIGHTS, *ENGINE),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=is_here,

@@ -65,6 +65,11 @@ def rounds_cache(spec: Spec) -> bool:
     return spec.engine.id == "onnxruntime-cpu" and spec.quantization.kv_cache < 16
 
 
+def packs(spec: Spec) -> bool:
+    """Whether the server that is written runs in torch, on weights packed for a GPU."""
+    return spec.engine.id == "torch-cuda" and not spec.model.num_experts
+
+
 def reads_calibration(spec: Spec) -> bool:
     """Whether anything is measured on the calibration text."""
     return calibrates(spec) or on_grid(spec) or rounds_cache(spec)

@@ -1,0 +1,104 @@
+"""What the kernels of a GPU compute, in torch on a CPU: appended to kernels.py in tests.
+
+`read_weights` finds each weight where the CUDA source says that it lies (`element` there).
+"""
+
+# ruff: noqa: F821 - the names are those of kernels.py
+import math
+
+import numpy as np
+import torch
+
+GROUP = globals().get("GROUP_SIZE", 128)
+
+
+def read_weights(values, places, scales, K, N, bits, sparse):
+    """Unpack a matrix: (N, K)."""
+    words = values.numpy().view(np.uint32).reshape(-1, 32, 4)
+    units, loads = -(-K // 128), (4 if sparse else 8) * bits // 16
+    row, k = np.arange(N)[:, None], np.arange(K)[None]
+    g, high, inside = row % 8, row // 8 % 2, k % 128
+    unit = row // 16 * units + k // 128
+    if sparse:
+        step, group = inside // 32, inside % 16 // 4 * 2 + inside // 16 % 2
+        kept = places.numpy().view(np.uint32).reshape(-1, 32, 2)
+        word = kept[unit, g * 4 + step // 2 * 2 + group // 4, step % 2]
+        two = word >> (16 * high + group % 4 * 4).astype(np.uint32)
+        second = k % 4 == (two >> 2 & 3)
+        there = second | (k % 4 == (two & 3))
+        lane, i = g * 4 + group % 4, high + group // 4 * 2
+    else:
+        step, second, there = inside // 32 * 2 + inside % 8 // 4, k % 2, True
+        lane, i = g * 4 + inside // 8 % 4, high + k % 4 // 2 * 2
+    second = second.astype(np.int64)
+    word_of, at = {
+        4: (step + 0 * i, i + 4 * second),
+        8: (step * 2 + i // 2, i % 2 * 2 + second),
+        16: (step * 4 + i, second + 0 * i),
+    }[bits]
+    found = words[unit * loads + word_of // 4, lane, word_of % 4]
+    found = found >> (at * bits).astype(np.uint32) & np.uint32(2**bits - 1)
+    if bits == 16:
+        weights = (found << 16).view(np.float32)
+    else:
+        steps = scales.view(torch.bfloat16).float().numpy().reshape(-1, 8, 2)
+        scale = steps[unit * (128 // GROUP) + inside // GROUP, g, high]
+        weights = (found.astype(np.float32) - 2 ** (bits - 1)) * scale
+    return torch.from_numpy(np.where(there, weights, np.float32(0)))
+
+
+def product_kernel(name, bits, sparse, how):
+    def product(values, places, scales, x, beside, y, K, N, tokens):
+        made = x.float().view(tokens, K) @ read(values, places, scales, K, N).T
+        if how == 1:
+            made += beside.float().view(tokens, N)
+        if how == 2:
+            gate, up = made.view(tokens, -1, 2, 8).unbind(2)
+            made = (torch.nn.functional.silu(gate) * up).flatten(1)
+        y.view(tokens, -1).copy_(made)
+
+    def unpack(values, places, scales, y, K, N):
+        weights = read(values, places, scales, K, N)
+        if how == 2:
+            weights = weights.view(-1, 2, 8, K).transpose(0, 1)
+        y.copy_(weights.reshape(N, K))
+
+    def look_up(values, places, scales, tokens, y, K):
+        N = 16 * len(values)
+        y.copy_(read(values, places, scales, K, N)[tokens.long()])
+
+    def read(values, places, scales, K, N):
+        return read_weights(values, places, scales, K, N, bits, sparse)
+
+    return launched(locals()[name])
+
+
+def step_kernel(name):
+    def normalize(stream, weight, y, C):
+        eps = RMS_NORM_EPS
+        y.copy_(torch.nn.functional.rms_norm(stream.float(), (C,), weight.float(), eps))
+
+    def rotate(qkv, angles, position, keys, values, context):
+        at, K = int(position), NUM_KEY_VALUE_HEADS
+        heads = qkv.view(-1, HEAD_DIM)
+        cosine, sine = angles[at].chunk(2)
+        a, b = heads[:-K].float().chunk(2, 1)
+        heads[:-K] = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1).bfloat16()
+        keys[:, at], values[:, at] = heads[-2 * K : -K], heads[-K:]
+
+    def attend(qkv, keys, values, position, parts, context):
+        end = int(position) + 1
+        q = qkv.view(-1, HEAD_DIM)[:NUM_ATTENTION_HEADS].float()
+        share = NUM_ATTENTION_HEADS // NUM_KEY_VALUE_HEADS
+        k, v = (c[:, :end].float().repeat_interleave(share, 0) for c in (keys, values))
+        scores = torch.softmax((k @ q[:, :, None])[:, :, 0] / math.sqrt(HEAD_DIM), 1)
+        parts.view(-1)[: q.numel()] = (scores[:, None] @ v).flatten()
+
+    def merge(parts, position, y, blocks):
+        y.copy_(parts[: y.numel()].view_as(y))
+
+    return launched(locals()[name])
+
+
+def launched(kernel):
+    return lambda grid, block, given, lent=0: kernel(*given)
