@@ -84,13 +84,22 @@ def weights_of(folder: Path, stage: str) -> bytes:
     return (folder / "artifacts" / STAGES[stage] / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_training_ends_with_the_same_weights(
-    stage: str, pipeline: Path, tmp_path: Path, run: Run
+def test_a_training_that_was_killed_twice_ends_with_the_same_weights(
+    pipeline: Path, killed: Path, run: Run
 ) -> None:
-    folder = unfinished(pipeline, stage, tmp_path)
-    for _ in range(2):
-        assert kill_after_a_save(folder, stage) == -signal.SIGKILL
+    assert kill_after_a_save(killed, "train") == -signal.SIGKILL
+    ends_alike(pipeline, killed, "train", run)
+
+
+def test_a_killed_recovery_ends_with_the_same_weights(
+    pipeline: Path, tmp_path: Path, run: Run
+) -> None:
+    folder = unfinished(pipeline, "recover", tmp_path)
+    assert kill_after_a_save(folder, "recover") == -signal.SIGKILL
+    ends_alike(pipeline, folder, "recover", run)
+
+
+def ends_alike(pipeline: Path, folder: Path, stage: str, run: Run) -> None:
     assert "going on after step" in run(folder, stage)
     assert weights_of(folder, stage) == weights_of(pipeline, stage)
     assert not states(folder, stage)
