@@ -2,12 +2,13 @@
 
 import fcntl
 import importlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,20 +45,35 @@ target: {hardware: x86-2core, context: 64}
 
 
 @pytest.fixture(scope="session")
-def leangen() -> Leangen:
-    """Run the command as a user does, in a folder."""
+def leangen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leangen]:
+    """Run the command in a folder, in a process that does not load it anew."""
+    loaded = subprocess.Popen(
+        [sys.executable, "-P", Path(__file__).with_name("forking.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path_factory.mktemp("streams")
+    streams = [folder / name for name in ("in", "out", "err")]
 
     def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from leangen.cli import main; main()"]
-        return subprocess.run(
-            [*command, *map(str, arguments)],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = [*map(str, arguments)]
+        for file in streams:
+            file.write_text("")
+        asked = {
+            "arguments": words,
+            "cwd": str(cwd),
+            "environ": {**os.environ},
+            "streams": [*map(str, streams)],
+        }
+        assert loaded.stdin and loaded.stdout
+        print(json.dumps(asked), file=loaded.stdin, flush=True)
+        code = int(loaded.stdout.readline())
+        out, err = (file.read_text() for file in streams[1:])
+        return subprocess.CompletedProcess(words, code, out, err)
 
-    return call
+    with loaded:
+        yield call
 
 
 def built(spec: Path) -> Path:

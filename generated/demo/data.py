@@ -29,7 +29,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from architecture import VOCAB_SIZE
 from artifacts import FOLDER, finish, peak_bytes, run, stop, writing
@@ -135,6 +135,11 @@ def train_tokenizer() -> Tokenizer:
     )
     texts = (block for split, text in documents() if split == "train" for block in text)
     tokenizer.train_from_iterator(texts, trainer)
+    separator = tokenizer.token_to_id(SEPARATOR)
+    # Whoever reads the file puts a separator before a text, as it was learnt.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        f"{SEPARATOR} $A", special_tokens=[(SEPARATOR, separator)]
+    )
     tokenizer.encode_special_tokens = True  # a separator that a text spells is text
     size = tokenizer.get_vocab_size()
     if size < VOCAB_SIZE:
@@ -155,7 +160,9 @@ def tokenize(
         for i, block in enumerate(chain([""], text))  # the first one has the separator
     )
     for batch in batches(parts):
-        encodings = tokenizer.encode_batch_fast([block for _, _, block in batch])
+        encodings = tokenizer.encode_batch_fast(
+            [block for _, _, block in batch], add_special_tokens=False
+        )
         for (split, i, _), encoding in zip(batch, encodings, strict=True):
             yield split, np.array(encoding.ids if i else [separator], DTYPE)
 

@@ -36,7 +36,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Turn a text into the tokens of its beginning."""
-        return [*self.ends, *self.tokenizer.encode(text).ids]
+        return self.tokenizer.encode(text).ids
 
     def decode(self, tokens: list[int]) -> str:
         """Turn tokens into text; what is no whole character is replaced."""

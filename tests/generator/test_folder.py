@@ -17,6 +17,8 @@ from leangen import cli
 from leangen.generator import folder as guard
 from leangen.generator.lock import digest
 from leangen.generator.open import open_projects
+from leangen.generator.project import Project, again, write_project
+from leangen.generator.report.built import refused
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = Path(__file__).parents[2] / "spec" / "starter.yaml"
@@ -57,20 +59,41 @@ def built(root: Path) -> Path:
     return root / "generated" / "my-model"
 
 
-def call(root: Path, *arguments: str) -> int:
-    """Call the command in a process forked from this one: it may be killed."""
+def forked(act: Callable[[], object]) -> int:
+    """Act in a process forked from this one, which may be killed; return its exit code."""
     child = os.fork()
     if child == 0:
-        os.chdir(root)
-        sys.argv = ["leangen", *arguments]
         with open(os.devnull, "w") as nowhere:
             sys.stdout = sys.stderr = nowhere
             try:
-                cli.main()
+                act()
             except SystemExit as ended:
                 os._exit(int(ended.code or 0))
-        os._exit(99)
+            except BaseException:  # noqa: BLE001 - what else the fork would go on with
+                os._exit(99)
+        os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def call(root: Path, *arguments: str) -> int:
+    """Call the command."""
+
+    def act() -> None:
+        os.chdir(root)
+        sys.argv = ["leangen", *arguments]
+        cli.main()
+
+    return forked(act)
+
+
+def build_beside(folder: Path, project: Project, start: Path) -> dict[str, bytes]:
+    """Build a project where a folder was as another one is; return what it has then."""
+    shutil.rmtree(folder)
+    shutil.copytree(start, folder)
+    now = again(project)
+    assert refused([now], force=False) is None
+    write_project(now, force=False)
+    return files_in(folder)
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -85,8 +108,14 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
         return step
 
+    reading, writing = Path.open, dying(Path.open)
+
+    def opened(file: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        how = reading if mode in ("r", "rb") else writing
+        return how(file, mode, *rest, **options)
+
     monkeypatch.setattr("os.replace", dying(os.replace))
-    monkeypatch.setattr("pathlib.Path.open", dying(Path.open))
+    monkeypatch.setattr("pathlib.Path.open", opened)
     monkeypatch.setattr("os.unlink", dying(os.unlink))
 
 
@@ -94,26 +123,29 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-@pytest.mark.parametrize("afterwards", ["old.yaml", "new.yaml"])
 def test_whenever_a_build_is_killed_the_next_one_succeeds(
-    root: Path, monkeypatch: pytest.MonkeyPatch, afterwards: str
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the spec whose build was killed, and of the one before it."""
+    folder, out = built(root), root / "generated"
     specs = [root / "old.yaml", root / "new.yaml"]
-    open_projects(specs[:1], root)  # so that a fork finds templates and modules loaded
-    open_projects(specs[1:], root)
-    before = shutil.copytree(built(root), root / "before")
-    assert call(root, "build", afterwards) == 0
-    wanted = files_in(built(root))
+    old, new = (open_projects([spec], out)[0] for spec in specs)
+    before = shutil.copytree(folder, root / "before")
+    wanted = [build_beside(folder, project, before) for project in (old, new)]
+    assert [call(root, "check", spec.name) for spec in specs] == [1, 0]
     for number in range(200):
-        shutil.rmtree(built(root))
-        shutil.copytree(before, built(root))
+        shutil.rmtree(folder)
+        shutil.copytree(before, folder)
         with monkeypatch.context() as patched:
             killed_at(patched, number)
-            code = call(root, "build", "new.yaml")
-        assert call(root, "build", afterwards) == 0, f"killed at step {number}"
-        assert files_in(built(root)) == wanted, f"killed at step {number}"
+            code = forked(lambda: write_project(again(new), force=False))
+        assert code in (0, 9)
+        left = shutil.copytree(folder, root / "left")
+        for project, files in zip((old, new), wanted, strict=True):
+            assert build_beside(folder, project, left) == files, f"killed at {number}"
         if code == 0:
             break
+        shutil.rmtree(left)
     assert number > 10
 
 

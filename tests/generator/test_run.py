@@ -226,16 +226,16 @@ def test_a_stage_runs_what_it_imports_and_what_that_imports(root: Path) -> None:
 
 
 def test_a_lost_output_is_made_again(root: Path, leangen: Leangen) -> None:
-    (root / "generated/tiny/artifacts/sparse/model.safetensors").unlink()
+    (root / "generated/tiny/artifacts/onnx/model.onnx").unlink()
     stages = run(leangen, root)[1]
-    assert stages["train"] == "skipped"
-    assert stages["prune"] == "done"
-    assert stages["recover"] == "skipped"  # pruning gave the same bytes again
+    assert stages["recover"] == "skipped"
+    assert stages["export"] == "done"
+    assert stages["evaluate"] == "skipped"  # the export gave the same bytes again
 
 
 def test_from_and_until_choose_stages(root: Path, leangen: Leangen) -> None:
-    assert run(leangen, root, "--from", "prune", "--until", "prune")[1] == {
-        "prune": "done"
+    assert run(leangen, root, "--from", "export", "--until", "export")[1] == {
+        "export": "done"
     }
     done = leangen("run", "spec.yaml", "--from", "distill", cwd=root)
     assert done.returncode == 2
@@ -245,13 +245,13 @@ def test_from_and_until_choose_stages(root: Path, leangen: Leangen) -> None:
 def test_a_failing_stage_stops_the_run_with_its_exit_code(
     root: Path, leangen: Leangen
 ) -> None:
-    shutil.rmtree(root / "generated/tiny/artifacts/dense")
-    done = leangen("run", "spec.yaml", "--from", "prune", cwd=root)
+    shutil.rmtree(root / "generated/tiny/artifacts/recovered")
+    done = leangen("run", "spec.yaml", "--from", "export", cwd=root)
     assert done.returncode == 1
-    assert "dense/config.json is missing: run train.py first" in done.stderr
-    assert "prune: ended with exit code 1" in done.stderr
+    assert "recovered/config.json is missing: run recover.py first" in done.stderr
+    assert "export: ended with exit code 1" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "recover:" not in done.stderr
+    assert "evaluate:" not in done.stderr
 
 
 def test_output_is_live_and_an_interrupt_is_one_line_of_leangen(

@@ -4,7 +4,6 @@ import copy
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from tests.templates.test_formats import (
 
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 Modules = Callable[[Path], SimpleNamespace]
+RunHere = Callable[[Path, str], str]
 
 PAGE = """
 leangen: 1
@@ -55,7 +55,7 @@ FUSED = (
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(tmp_path: Path, run_here: RunHere) -> Callable[..., Path]:
     """Build a spec of a model with exceptions, and run some of its scripts."""
 
     def run(
@@ -82,9 +82,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         (project / "artifacts").mkdir(exist_ok=True)
         tokenizer.save(str(project / "artifacts" / "tokenizer.json"))
         for script in scripts:
-            command = [sys.executable, str(project / script)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            assert run_here(project, script) == ""
         return project
 
     return run
@@ -128,8 +126,8 @@ def test_engines_multiply_by_what_was_rounded(
 ) -> None:
     model = some_model(family, num_hidden_layers=3)
     listed, others = case
-    named = [f"export_{name.replace('-', '_')}.py" for name in formats.split(", ")]
-    project = write(model, bits, listed, formats, "export.py", *named)
+    named = [f"export_{name.replace('-', '_')}" for name in formats.split(", ")]
+    project = write(model, bits, listed, formats, "export", *named)
     ours = modules(project)
 
     def ours_in_torch(table: int | None, scale: torch.dtype) -> Any:
@@ -210,7 +208,7 @@ def test_experts_have_bits_of_their_own(write: Any, modules: Modules) -> None:
     """ONNX Runtime rounds what they are multiplied by, too: that is near, 4 bits are not."""
     model = some_model("mixtral", num_hidden_layers=3)
     named = "0, 1.w1, 1.w2, 1.w3, 2.w1, 2.w2, 2.w3", r"layers\.0|experts"
-    project = write(model, 4, named[0], "gguf", "export.py", arithmetic="int8")
+    project = write(model, 4, named[0], "gguf", "export", arithmetic="int8")
     ours, whole = modules(project), copy.deepcopy(model.state_dict())
     found = ours.decoder.Decoder("model.onnx").forward(PROMPT, range(len(PROMPT)))
     off = {}

@@ -24,6 +24,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from tests.conftest import built
 
 Write = Callable[..., Path]
+RunHere = Callable[[Path, str], str]
 Modules = Callable[[Path], SimpleNamespace]
 
 SPEC = """
@@ -107,7 +108,7 @@ def byte_level_bpe(cuts: list[Any], alphabet: list[str], size: int) -> Tokenizer
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
+def write(tmp_path: Path, run_here: RunHere) -> Write:
     """Build a spec of a model, and run the script of one format; return the project.
 
     The tokens are ASCII alone: llama.cpp's server keeps back what is no whole character.
@@ -131,18 +132,10 @@ def write(tmp_path: Path) -> Write:
         (project / "artifacts").mkdir(exist_ok=True)
         file = tmp_path / "model" / "tokenizer.json"
         shutil.copyfile(file, project / "artifacts" / "tokenizer.json")
-        export(project, format)
+        assert run_here(project, f"export_{format.replace('-', '_')}") == ""
         return project
 
     return run
-
-
-def export(project: Path, format: str) -> None:
-    script = f"export_{format.replace('-', '_')}.py"
-    done = subprocess.run(
-        [sys.executable, project / script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def rounded(model: Any, quantize: Any, **kinds: Any) -> Any:

@@ -29,11 +29,22 @@ from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES, Stage
 from leangen.spec import load, loads
+from tests.conftest import built, write_texts
 
 Weights = dict[str, np.ndarray]
 RunHere = Callable[[Path, str], str]
+Modules = Callable[[Path], SimpleNamespace]
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 CONTEXT = 64
+GIVEN_BACK = """
+leangen: 1
+name: back
+model: {checkpoint: model}
+data: {source: text, path: "corpus/*.txt", out_of_sample: other.txt}
+quantization: {weights: 8}
+export: {formats: [gguf]}
+target: {hardware: x86-2core, context: 64}
+"""
 
 
 def build_text(text: str) -> dict[str, str]:
@@ -124,7 +135,7 @@ def dequantized(folder: Path, state: dict[str, torch.Tensor]) -> Weights:
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_transformers_loads_a_checkpoint_and_agrees(
-    pipeline: Path, checkpoint: str, modules: Callable[[Path], SimpleNamespace]
+    pipeline: Path, checkpoint: str, modules: Modules
 ) -> None:
     tokens = some_tokens(pipeline)
     model = transformers_model(pipeline / "artifacts" / checkpoint)
@@ -133,7 +144,7 @@ def test_transformers_loads_a_checkpoint_and_agrees(
 
 
 def test_a_tied_checkpoint_loads_and_agrees(
-    bpe_pipeline: Path, modules: Callable[[Path], SimpleNamespace]
+    bpe_pipeline: Path, modules: Modules
 ) -> None:
     folder = bpe_pipeline / "artifacts" / "dense"
     tokens = some_tokens(bpe_pipeline)
@@ -320,6 +331,30 @@ def test_bpe_tokens_decode_to_the_text(bpe_pipeline: Path) -> None:
     assert tokens[0] == tokenizer.token_to_id("<|endoftext|>")
     assert tokenizer.decode(tokens[1:].tolist(), skip_special_tokens=False) == text
     assert tokens.max() < 320
+    assert tokenizer.encode(text).ids == tokens.tolist()  # who reads it needs no more
+
+
+def test_a_trained_model_given_back_reads_text_as_before(
+    bpe_pipeline: Path, tmp_path: Path, modules: Modules, run_here: RunHere
+) -> None:
+    write_texts(tmp_path)
+    made = bpe_pipeline / "artifacts"
+    shutil.copytree(made / "dense", tmp_path / "model")
+    shutil.copy(made / "tokenizer.json", tmp_path / "model")
+    (tmp_path / "spec.yaml").write_text(GIVEN_BACK)
+    folder = built(tmp_path / "spec.yaml")
+    assert run_here(folder, "data") == ""
+    again = folder / "artifacts"
+    for split in ("test", "out_of_sample"):
+        expected, found = (np.load(a / f"data/{split}.npy") for a in (made, again))
+        np.testing.assert_array_equal(found, expected)
+    text = "naïve <|endoftext|>"
+    theirs, ours = (modules(each) for each in (bpe_pipeline, folder))
+    tokens = theirs.vocabulary.Vocabulary().encode(text)
+    assert ours.vocabulary.Vocabulary().encode(text) == tokens
+    known = ours.export_gguf.vocabulary()
+    assert known["tokenizer.ggml.bos_token_id"] == tokens[0] == 0
+    assert known["tokenizer.ggml.add_bos_token"]
 
 
 def test_byte_tokens_are_the_text(pipeline: Path) -> None:
@@ -381,11 +416,10 @@ def prune_with(
 
 @pytest.mark.parametrize("bits", [32, 16])
 def test_floats_are_exported_as_they_are(
-    pipeline: Path, variant: Callable[..., Path], bits: int
+    pipeline: Path, variant: Callable[..., Path], bits: int, run_here: RunHere
 ) -> None:
     folder = variant("quantization", f"{{weights: {bits}}}", *CHECKPOINTS)
-    done = run_script(folder, "export")
-    assert done.returncode == 0, done.stderr
+    assert run_here(folder, "export") == ""
     model = transformers_model(folder / "artifacts" / "recovered")
     if bits == 16:
         for parameter in model.parameters():
@@ -561,7 +595,7 @@ def test_a_missing_file_is_one_line_that_names_its_stage(
 
 @pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)
 def test_a_damaged_file_is_one_line_that_names_its_stage(
-    pipeline: Path, tmp_path: Path, stage: Stage
+    pipeline: Path, tmp_path: Path, stage: Stage, run_here: RunHere
 ) -> None:
     """What is noted is held against its note where it is found: what is missing, is above."""
     folder = shutil.copytree(pipeline, tmp_path / "copy")
@@ -570,10 +604,7 @@ def test_a_damaged_file_is_one_line_that_names_its_stage(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    done = run_script(folder, stage.name)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert re.search(rf"artifacts/{file} is damaged", done.stderr)
+    assert f"artifacts/{file} is damaged" in run_here(folder, stage.name)
 
 
 @pytest.mark.parametrize("stage", RUN, ids=lambda stage: stage.name)

@@ -901,9 +901,9 @@ def test_bpe_completes_and_counts_its_tokens(bpe: Served, bpe_pipeline: Path) ->
     prompt = "def naïve(日本): return 🙂"
     answer = bpe.complete(prompt, max_tokens=9, seed=1)
     ids = tokenizer.encode(prompt).ids
-    assert answer.usage.prompt_tokens == 1 + len(ids)
-    separator = tokenizer.token_to_id("<|endoftext|>")
-    same = bpe.complete([separator, *ids], max_tokens=9, seed=1)
+    assert ids[0] == tokenizer.token_to_id("<|endoftext|>")
+    assert answer.usage.prompt_tokens == len(ids)
+    same = bpe.complete(ids, max_tokens=9, seed=1)
     assert same.choices[0].text == answer.choices[0].text
 
 
