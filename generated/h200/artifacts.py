@@ -30,7 +30,7 @@ MADE_BY = {
     "dense": "train.py",
     "sparse": "prune.py",
     "recovered": "recover.py",
-    "onnx": "export.py",
+    "packed": "export.py",
     "report.json": "evaluate.py",
     "report.md": "evaluate.py",
 }

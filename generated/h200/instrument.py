@@ -5,8 +5,7 @@ is on the device, but while the dense model goes on with a text: all of its laye
 The head comes last, a chunk of tokens at a time, beside the dense model's: what is kept of
 a model is what its layers end with.
 
-The exported model is measured by its weights, rounded as export.py rounds them. What they
-are multiplied by are floats here, and not the integers that ONNX Runtime may round them to.
+The exported model is measured by its weights, rounded as export.py rounds them.
 
 N sequences, T time, C hidden size, P positions, V vocabulary
 
@@ -47,8 +46,8 @@ def about() -> str:
     kind = str(DTYPE).removeprefix("torch.")
     return (
         f"torch on {torch.cuda.get_device_name()}, its layers in {kind}: the exported "
-        "model with its weights as exported and activations in floats; its speed, "
-        "memory and text are those of ONNX Runtime on the CPU"
+        "model with its weights as exported; its speed, memory and text are those of "
+        "the server's engine there"
     )
 
 

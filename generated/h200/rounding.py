@@ -9,6 +9,7 @@ import numpy as np
 
 from architecture import is_pruned
 from checkpoint import Checkpoint
+from packing import in_bf16
 
 BITS = 4  # quantization.weights
 HEAD_BITS = 8  # the output head tells all tokens apart: it keeps more
@@ -31,6 +32,8 @@ def quantize(weight: np.ndarray, bits: int) -> Rounded:
     groups = weight.reshape(len(weight), -1, GROUP_SIZE)
     largest = np.abs(groups).argmax(axis=2, keepdims=True)
     scales = np.take_along_axis(groups, largest, axis=2) / -middle  # (out, groups, 1)
+    stored = in_bf16(scales).astype(np.uint32)
+    scales = (stored << 16).view(np.float32)
     divisors = np.where(scales == 0, 1, scales)
     levels = np.rint(groups / divisors).clip(-middle, middle - 1) + middle
     return levels.astype(np.uint8), scales[..., 0]

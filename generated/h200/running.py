@@ -1,4 +1,4 @@
-"""What it is to run a model in ONNX Runtime: tokens a second, memory, the text it writes.
+"""What it is to run a model in torch: tokens a second, memory, the text it writes.
 
 P positions that need logits, V vocabulary
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from artifacts import peak_bytes
 from decoder import Decoder, sample
+from tensors import peak_device_bytes
 
 PREFILL = 512  # tokens of a step, to measure the speed
 DECODED_TOKENS = 64  # at most, likewise
@@ -42,7 +42,7 @@ def speeds(decoder: Decoder, forward: Forward) -> dict:
     return {
         "prefill_tokens_per_second": rate(0, chunks),
         "decode_tokens_per_second": rate(len(half), steps),
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": peak_device_bytes(),
     }
 
 
@@ -64,7 +64,7 @@ def go_on(
 
 
 def apart() -> dict:
-    """Measure the exported model in a process of its own, which holds no torch."""
+    """Measure the exported model in a process of its own, which holds no other."""
     command = [sys.executable, __file__]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
@@ -73,5 +73,5 @@ def apart() -> dict:
 
 
 if __name__ == "__main__":
-    exported = Decoder("model.onnx")
+    exported = Decoder()
     print(json.dumps(speeds(exported, exported.forward)))

@@ -7,7 +7,6 @@ from leangen.generator.plan.ledger import Item
 from leangen.generator.plan.parameters import Counts
 from leangen.spec import Spec
 from leangen.spec.matrices import named, projections
-from leangen.spec.spec import Model
 
 LAYOUT = "packing.py: tiles of 16 rows, units of 128 inputs"
 ROWS, UNIT = 16, 128
@@ -37,8 +36,12 @@ def packed_items(spec: Spec, counts: Counts) -> list[Item]:
     units = sum(matrix.count * matrix.units for matrix in layers)
     sparse = sum(matrix.sparse * matrix.units for matrix in layers)
     weights = ROWS * UNIT * bits // 8 * (units - sparse) + 8 * UNIT * bits // 8 * sparse
-    formula = f"{units - sparse:,} units of 2,048 x {bits} bits"
-    formula += f", {sparse:,} of 1,024 x {bits} bits" if sparse else ""
+    counted = {2_048: units - sparse, 1_024: sparse}
+    formula = ", ".join(
+        f"{number:,} units of {kept:,} x {bits} bits"
+        for kept, number in counted.items()
+        if number
+    )
     items = [Item("weights", weights, formula, LAYOUT)]
     if sparse:
         what = f"{sparse:,} units of 1,024 x 2 bits: which two of four are there"

@@ -4,7 +4,9 @@
 """
 
 # ruff: noqa: F821 - the names are those of kernels.py
+# mypy: ignore-errors
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -47,6 +49,7 @@ def read_weights(values, places, scales, K, N, bits, sparse):
     return torch.from_numpy(np.where(there, weights, np.float32(0)))
 
 
+@cache
 def product_kernel(name, bits, sparse, how):
     def product(values, places, scales, x, beside, y, K, N, tokens):
         made = x.float().view(tokens, K) @ read(values, places, scales, K, N).T
@@ -67,6 +70,7 @@ def product_kernel(name, bits, sparse, how):
         N = 16 * len(values)
         y.copy_(read(values, places, scales, K, N)[tokens.long()])
 
+    @cache  # a tensor is its own key
     def read(values, places, scales, K, N):
         return read_weights(values, places, scales, K, N, bits, sparse)
 
@@ -83,7 +87,9 @@ def step_kernel(name):
         heads = qkv.view(-1, HEAD_DIM)
         cosine, sine = angles[at].chunk(2)
         a, b = heads[:-K].float().chunk(2, 1)
-        heads[:-K] = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1).bfloat16()
+        heads[:-K] = torch.cat(
+            (a * cosine - b * sine, b * cosine + a * sine), 1
+        ).bfloat16()
         keys[:, at], values[:, at] = heads[-2 * K : -K], heads[-K:]
 
     def attend(qkv, keys, values, position, parts, context):

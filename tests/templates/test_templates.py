@@ -37,7 +37,7 @@ def test_every_part_is_used() -> None:
     known = field_at(("sparsity", "method"))["enum"]
     variants = {"train/tune", *(f"prune/{method}" for method in known)}
     variants |= {"instrument/onnx", "instrument/torch", "prune/structured"}
-    variants |= {"recover/layers"}
+    variants |= {"recover/layers", "export/packed", "decoder/torch"}
     for path in TEMPLATES.rglob("*.j2"):
         name = path.relative_to(TEMPLATES).as_posix().partition(".")[0]
         if name.endswith("/script") or name in variants:
