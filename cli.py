@@ -184,6 +184,13 @@ def run(
         bool,
         typer.Option("--dry-run", help="Tell what would run, and why; run nothing."),
     ] = False,
+    isolated: Annotated[
+        bool,
+        typer.Option(
+            "--isolated",
+            help="Give each stage an environment of its own, kept for all.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
@@ -191,7 +198,8 @@ def run(
     from leangen.generator.run.outcome import facts, told
     from leangen.generator.run.run import prepare, preview, run_all
 
-    batches = prepare(open_projects(specs, out), first, last)
+    projects = open_projects(specs, out)
+    batches = prepare(projects, first, last, isolated=isolated)
     if dry_run:
         found = list(map(preview, batches))
         return Answer("".join(map(told, found)), list(map(facts, found)))
