@@ -148,11 +148,17 @@ def build(
 
 @app.command()
 def check(specs: Files, out: Out = GENERATED, json: Json = False) -> Answer:
-    """Tell whether the scripts are what the specs say, and unedited."""
+    """Tell whether the scripts are what the specs say, unedited, and in budget."""
     from leangen.generator.open import open_projects
     from leangen.generator.report.built import checked
 
-    return checked(open_projects(specs, out))
+    projects = open_projects(specs, out)
+    answer = checked(projects)
+    if any(project.spec.budget for project in projects):
+        from leangen.generator.audit.budget import within_budgets
+
+        answer = within_budgets(answer, projects)
+    return answer
 
 
 @app.command()
@@ -205,6 +211,38 @@ def run(
         return Answer("".join(map(told, found)), list(map(facts, found)))
     found = run_all(batches, stdout=2 if json else None)
     return Answer("", list(map(facts, found)), found[-1].exit_code)
+
+
+@app.command()
+def audit(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
+    out: Out = GENERATED,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Take what was committed; install nothing."),
+    ] = False,
+    price: Annotated[
+        str | None,
+        typer.Option(metavar="0.40/h", help="Tell what cold starts cost, too."),
+    ] = None,
+    annotate: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Print a script with its imports' costs."),
+    ] = None,
+    json: Json = False,
+) -> Answer:
+    """Tell what the imports of each stage cost, beside what is usual."""
+    from leangen.generator.audit.annotate import annotated
+    from leangen.generator.audit.answer import audited
+    from leangen.generator.audit.price import price_in
+    from leangen.generator.open import open_projects
+
+    if annotate and price:
+        raise typer.BadParameter("--annotate goes without --price")
+    (project,) = open_projects([spec], out)
+    if annotate:
+        return annotated(project, annotate, offline=offline)
+    return audited(project, price_in(price) if price else None, offline=offline)
 
 
 @app.command()

@@ -23,6 +23,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "project": {"disk", "folder", "plan"},
         "report": {"disk", "paths", "plan", "project", "render"},
         "environments": {"disk", "render"},
+        "audit": {"environments", "project", "render", "report", "run", "stages"},
         "run": {"disk", "environments", "folder", "paths", "project", "render"}
         | {"stages"},
         "paths": set(),

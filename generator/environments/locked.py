@@ -19,10 +19,12 @@ UNREACHED = frozenset({"huggingface-hub"})
 class Locked:
     """The packages that an environment holds, by name and as pip takes them.
 
+    needs: what was asked for; names: that, and all that it needs.
     torch: the lock of torch without CUDA, which has an index of its own; else ''.
     others: the lock of all that comes from PyPI.
     """
 
+    needs: tuple[str, ...]
     names: frozenset[str]
     torch: str
     others: str
@@ -34,6 +36,10 @@ class Locked:
         held = f"{python}\n{self.torch}\n{self.others}"
         return environments() / hashlib.sha256(held.encode()).hexdigest()[:16]
 
+    def pins(self, pin: str) -> bool:
+        """Tell whether a package is among them in that version: name==version."""
+        return f"\n{pin} " in f"\n{self.torch}\n{self.others}"
+
 
 def locked(needs: Collection[str], *, torch_alone: bool) -> Locked:
     """Look up packages, and all that those need, in the locks.
@@ -44,6 +50,7 @@ def locked(needs: Collection[str], *, torch_alone: bool) -> Locked:
     entries = closure(needs, cuda=not torch_alone, without=UNREACHED)
     others = [entry for entry in entries if not (alone and entry.name == "torch")]
     return Locked(
+        needs=tuple(needs),
         names=frozenset(entry.name for entry in entries),
         torch=_text(read_lock("torch-cpu.lock")) if alone else "",
         others=_text(others),

@@ -38,17 +38,13 @@ class Python:
 HERE = Python(Path(sys.executable), os.environ)  # the one that runs leangen
 
 
-def python_of(needs: Sequence[str], *, torch_alone: bool) -> Python:
-    """Give the Python of the environment that holds some packages, made where it is not.
-
-    torch_alone: torch comes without CUDA, from its own index.
-    """
-    wanted = locked(needs, torch_alone=torch_alone)
+def python_of(wanted: Locked) -> Python:
+    """Give the Python of the environment that holds some packages, made where it is not."""
     python = wanted.place / "bin" / "python"
     if not _is_finished(wanted.place):
         with _locked(wanted.place) as lock:
             if not _is_finished(wanted.place):  # another made it meanwhile
-                _make(wanted, python, needs, lock=lock)
+                _make(wanted, python, lock)
     return Python(python, _inside())
 
 
@@ -81,15 +77,15 @@ def _locked(place: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _make(wanted: Locked, python: Path, needs: Sequence[str], *, lock: int) -> None:
+def _make(wanted: Locked, python: Path, lock: int) -> None:
     """Install what is wanted where a killed installation may lie."""
     installer = _installer(python)
-    start, held = time.monotonic(), ", ".join(needs) or "Python alone"
+    start, held = time.monotonic(), ", ".join(wanted.needs) or "Python alone"
     _say(f"making an environment with {held}, once: {wanted.place}")
     if wanted.place.exists():
         shutil.rmtree(wanted.place)
     venv = [sys.executable, "-m", "venv", "--without-pip", str(wanted.place)]
-    check = [str(python), "-c", HOLDS, *needs]
+    check = [str(python), "-c", HOLDS, *wanted.needs]
     done = _call(venv, lock) and _install(wanted, installer, lock)
     if not (done and _call(check, lock)):
         shutil.rmtree(wanted.place, ignore_errors=True)  # the disk may be full
@@ -131,7 +127,7 @@ def _install(wanted: Locked, installer: Sequence[str], lock: int) -> bool:
         alone = [*installer, "--index-url", CPU_INDEX]
         if not _install_lock(wanted.place, wanted.torch, alone, lock):
             _say("no torch without CUDA to be had: installing PyPI's, which is large")
-            others = locked(wanted.names, torch_alone=False).others
+            others = locked(wanted.needs, torch_alone=False).others
     return _install_lock(wanted.place, others, installer, lock)
 
 

@@ -11,7 +11,7 @@ from leangen.generator.environments.make import HERE, Python, python_of
 from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
-from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
+from leangen.generator.run.jobs import Job, choose, environment_of, jobs_of, needs_of
 from leangen.generator.run.outcome import Ended, Outcome, foresee
 from leangen.generator.run.record import (
     adopt,
@@ -79,7 +79,8 @@ def _refuse_missing_packages(batch: Batch) -> None:
     """Stop before the first stage where a later one that is to run could not start."""
     needs = {}
     for job in batch.jobs:
-        names = [name for name in needs_of(job) if find_spec(name) is None]
+        script = batch.project.files[job.stage.script]
+        names = [name for name in needs_of(script) if find_spec(name) is None]
         if names and _reason(batch, job):
             needs[job] = names
     missing = sorted({name for names in needs.values() for name in names})
@@ -109,8 +110,7 @@ def _python(batch: Batch, job: Job) -> Python:
     """Give the Python that runs a stage: this one, or that of the stage's environment."""
     if not batch.isolated:
         return HERE
-    torch_alone = TORCH_FILE in batch.project.files
-    return python_of(needs_of(job), torch_alone=torch_alone)
+    return python_of(environment_of(batch.project.files, job.stage.script))
 
 
 def _reason(batch: Batch, job: Job) -> str:

@@ -148,7 +148,7 @@ def test_two_at_once_make_one_environment(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = []
 
-    def slowly(wanted: object, python: Path, *_: object, lock: int) -> None:
+    def slowly(wanted: object, python: Path, lock: int) -> None:
         python.parent.mkdir(parents=True)
         python.touch()
         made.append(threading.current_thread())
@@ -156,7 +156,7 @@ def test_two_at_once_make_one_environment(
         (python.parents[1] / make.FINISHED).touch()
 
     def ask() -> None:
-        make.python_of(["numpy"], torch_alone=True)
+        make.python_of(locked(["numpy"], torch_alone=True))
 
     monkeypatch.setattr(make, "_make", slowly)
     first, other = threading.Thread(target=ask), threading.Thread(target=ask)
