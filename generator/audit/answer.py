@@ -91,12 +91,15 @@ def _sums(stages: Sequence[Audited]) -> Iterator[str]:
     """Add up, and multiply, the stages that there is something to compare with."""
     found = _totals(stages)
     if found:
+        product, count = found["product_of_ratios"], found["stages"]
         yield ""
+        sums = (
+            f"{_megabytes(found['size'])} MB, usually {_megabytes(found['usual_size'])}"
+        )
+        yield f"{count} stages that can be compared install {sums},"
         yield (
-            f"the {found['stages']} stages that can be compared: "
-            f"{_megabytes(found['size'])} MB installed, usually {_megabytes(found['usual_size'])}; "
-            f"the sum is {found['ratio_of_sums']:.1f} times as many, "
-            f"the product of the stages' ratios {found['product_of_ratios']:,.0f}"
+            f"{found['ratio_of_sums']:.1f} times as many in sum; the product of the stages' "
+            f"ratios is {product:,.0f}, {product ** (1 / count):.1f} each on geometric average"
         )
 
 

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leangen.generator.render.hashes import Entry, closure, read_lock
-
-# Packages that others ask for and that nothing in the scripts reaches. tokenizers imports
-# huggingface_hub where a tokenizer is downloaded; the scripts read files.
-UNREACHED = frozenset({"huggingface-hub"})
+from leangen.generator.render.requirements import UNREACHED
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def locked(needs: Collection[str], *, torch_alone: bool) -> Locked:
     torch_alone: torch comes without CUDA, from its own index.
     """
     alone = torch_alone and "torch" in needs
-    entries = closure(needs, cuda=not torch_alone, without=UNREACHED)
+    entries = closure(needs, cuda=not torch_alone, without=UNREACHED.values())
     others = [entry for entry in entries if not (alone and entry.name == "torch")]
     return Locked(
         needs=tuple(needs),

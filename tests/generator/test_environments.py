@@ -2,8 +2,11 @@
 
 import base64
 import hashlib
+import re
 import sys
 import threading
+import time
+import tomllib
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +17,14 @@ from leangen.cli import main
 from leangen.generator.environments import locked as locking
 from leangen.generator.environments import make
 from leangen.generator.environments.locked import locked
+from leangen.generator.plan import plan
+from leangen.generator.render.build import build
 from leangen.generator.render.hashes import Entry
 from leangen.generator.render.requirements import CPU_INDEX
+from leangen.spec import load
 from tests.conftest import TINY, built, write_texts
 
+ROOT = Path(__file__).parents[2]
 # What stands in for numpy says where it was imported from, and ends the stage.
 STANDS_IN = "import os, sys\nprint(os.path.realpath(sys.prefix))\nsys.exit(7)\n"
 
@@ -152,7 +159,7 @@ def test_two_at_once_make_one_environment(
         python.parent.mkdir(parents=True)
         python.touch()
         made.append(threading.current_thread())
-        other.join(0.2)  # which finds the place taken, and waits
+        time.sleep(0.2)  # the other finds the place taken, and waits
         (python.parents[1] / make.FINISHED).touch()
 
     def ask() -> None:
@@ -190,6 +197,18 @@ def test_torch_comes_from_its_own_index_or_else_with_cuda(
     assert "torch==2.13.0+cpu" in torch
     assert ("\ntorch==" in others, "\nnvidia-" in others) == (not index_answers,) * 2
     assert "\nnumpy==" in others
+
+
+def test_uv_leaves_out_what_the_environments_leave_out() -> None:
+    spec = load(ROOT / "spec/examples/demo.yaml", ROOT / "generated")
+    files = build(spec, plan(spec))
+    for name, excluded in (("serve.py", ["huggingface-hub"]), ("train.py", None)):
+        block = re.search(r"(?s)# /// script\n(.*?)# ///", files[name])
+        assert block
+        header = tomllib.loads(re.sub("(?m)^# ?", "", block[1]))
+        uv = header.get("tool", {}).get("uv", {})
+        assert uv.get("exclude-dependencies") == excluded
+        assert ("torch" in uv.get("sources", {})) == (name == "train.py")
 
 
 def test_an_environment_is_known_by_what_it_holds() -> None:
