@@ -36,11 +36,8 @@ def audited(project: Project, price: Price | None, *, offline: bool) -> Answer:
 
 
 def _heading(project: Project, offline: bool) -> Iterator[str]:
-    name, which = (
-        project.spec.name,
-        "all" if offline else "stages measured here, the rest",
-    )
-    yield f"{name}: what each stage imports, and, indented, what it is usually made of"
+    which = "all" if offline else "stages measured here, the rest"
+    yield f"{project.spec.name}: what each stage imports, and, indented, what it is usually made of"
     yield f"{which} as committed: measured on {committed()['machine']}"
     yield ""
 

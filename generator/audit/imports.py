@@ -48,9 +48,9 @@ def use_of(codes: Iterable[str]) -> tuple[int, int]:
     for code in codes:
         nodes = list(ast.walk(ast.parse(code)))
         read = {node.id for node in nodes if isinstance(node, ast.Name)}
-        for node in imports_in(code):
-            bound = {
-                alias.asname or alias.name.partition(".")[0] for alias in node.names
-            }
-            active, total = active + len(bound & read), total + len(node.names)
+        imports = [node for node in nodes if isinstance(node, Import)]
+        names = [alias for node in imports for alias in node.names]
+        bound = [alias.asname or alias.name.partition(".")[0] for alias in names]
+        active += sum(name in read for name in bound)
+        total += len(bound)
     return active, total
