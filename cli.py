@@ -185,11 +185,17 @@ def build(
 def check(
     specs: Files, out: Out = GENERATED, json: Json = False, output: Output = TEXT
 ) -> Answer:
-    """Tell whether the scripts are what the specs say, and unedited."""
+    """Tell whether the scripts are what the specs say, unedited, and in budget."""
     from leangen.generator.open import open_projects
     from leangen.generator.report.built import checked
 
-    return checked(open_projects(specs, out))
+    projects = open_projects(specs, out)
+    answer = checked(projects)
+    if any(project.spec.budget for project in projects):
+        from leangen.generator.audit.budget import within_budgets
+
+        answer = within_budgets(answer, projects)
+    return answer
 
 
 @app.command()
@@ -252,6 +258,13 @@ def run(
         bool,
         typer.Option("--dry-run", help="Tell what would run, and why; run nothing."),
     ] = False,
+    isolated: Annotated[
+        bool,
+        typer.Option(
+            "--isolated",
+            help="Give each stage an environment of its own, kept for all.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Run the stages whose script or inputs changed, in order."""
@@ -259,12 +272,45 @@ def run(
     from leangen.generator.run.outcome import facts, told
     from leangen.generator.run.run import prepare, preview, run_all
 
-    batches = prepare(open_projects(specs, out), first, last)
+    projects = open_projects(specs, out)
+    batches = prepare(projects, first, last, isolated=isolated)
     if dry_run:
         found = list(map(preview, batches))
         return Answer("".join(map(told, found)), list(map(facts, found)))
     found = run_all(batches, stdout=2 if json else None)
     return Answer("", list(map(facts, found)), found[-1].exit_code)
+
+
+@app.command()
+def audit(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
+    out: Out = GENERATED,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Take what was committed; install nothing."),
+    ] = False,
+    price: Annotated[
+        str | None,
+        typer.Option(metavar="0.40/h", help="Tell what cold starts cost, too."),
+    ] = None,
+    annotate: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Print a script with its imports' costs."),
+    ] = None,
+    json: Json = False,
+) -> Answer:
+    """Tell what the imports of each stage cost, beside what is usual."""
+    from leangen.generator.audit.annotate import annotated
+    from leangen.generator.audit.answer import audited
+    from leangen.generator.audit.price import price_in
+    from leangen.generator.open import open_projects
+
+    if annotate and price:
+        raise typer.BadParameter("--annotate goes without --price")
+    (project,) = open_projects([spec], out)
+    if annotate:
+        return annotated(project, annotate, offline=offline)
+    return audited(project, price_in(price) if price else None, offline=offline)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from leangen.spec.catalogue.models import Config, presets
 from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
+    Budget,
     Data,
     Evaluate,
     Export,
@@ -152,6 +153,10 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
         serve=Serve(**serve | {"device": device}),
         evaluate=Evaluate(**filled["evaluate"]),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
+        budget=tuple(
+            Budget(stage, limits.get("max_packages"), limits.get("max_megabytes"))
+            for stage, limits in filled["budget"].items()
+        ),
         engine=engine,
         written=written,
         given=given,

@@ -249,6 +249,15 @@ class Gates:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What the imports of a stage may bring in; megabytes are of 10^6 bytes."""
+
+    stage: str
+    max_packages: int | None
+    max_megabytes: float | None
+
+
+@dataclass(frozen=True)
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
@@ -269,6 +278,7 @@ class Spec:
     serve: Serve
     evaluate: Evaluate
     gates: Gates
+    budget: tuple[Budget, ...]
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     given: Given | None = field(default=None, compare=False, repr=False)

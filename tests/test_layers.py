@@ -22,7 +22,10 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "render": {"lock", "stages", "plan"},
         "project": {"disk", "folder", "plan"},
         "report": {"disk", "paths", "plan", "project", "render"},
-        "run": {"disk", "folder", "paths", "project", "render", "stages"},
+        "environments": {"disk", "render"},
+        "audit": {"environments", "project", "render", "report", "run", "stages"},
+        "run": {"disk", "environments", "folder", "paths", "project", "render"}
+        | {"stages"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},

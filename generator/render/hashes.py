@@ -5,7 +5,7 @@ by `make lock`, so that adding hashes needs no network.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -41,12 +41,17 @@ def _with_hashes(name: str, text: str, cuda: bool) -> str:
     return "".join([*kept, *(entry.text for entry in entries)])
 
 
-def closure(wanted: Iterable[str], cuda: bool) -> list[Entry]:
-    """List packages with all that they need, in the lock's order."""
+def closure(
+    wanted: Iterable[str], cuda: bool, without: Collection[str] = ()
+) -> list[Entry]:
+    """List packages with all that they need, in the lock's order.
+
+    without: packages that are left out, and so is what they alone need.
+    """
     entries = [
         entry
         for entry in read_lock("requirements.lock")
-        if cuda or not CUDA.fullmatch(entry.name)
+        if (cuda or not CUDA.fullmatch(entry.name)) and entry.name not in without
     ]
     needed, before = set(wanted), 0
     while len(needed) > before:

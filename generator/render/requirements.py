@@ -10,6 +10,9 @@ from leangen.generator.render.script import read_template
 PYTHON = ">=3.11"
 STARTED = re.compile(r'\[sys\.executable, FOLDER / "(\w+)\.py"\]')
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # torch without CUDA
+# What a package asks for and nothing in the scripts reaches: tokenizers imports its client
+# of the Hub where a tokenizer is downloaded.
+UNREACHED = {"tokenizers": "huggingface-hub"}
 TORCH_FILE = "requirements-torch.txt"
 TORCH_FIRST = f"# torch without CUDA: {TORCH_FILE} first"
 TORCH_ALONE = f"""\
@@ -68,6 +71,9 @@ def metadata(needed: Sequence[str], on_cpu: bool) -> str:
     """Write inline script metadata; with an index, uv takes torch from there."""
     lines = [f'requires-python = "{PYTHON}"', "dependencies = ["]
     lines += [f'    "{pin}",' for pin in needed] + ["]"]
+    for package, unreached in UNREACHED.items():
+        if any(pin.startswith(f"{package}==") for pin in needed):
+            lines += ["[tool.uv]", f'exclude-dependencies = ["{unreached}"]']
     if _torch(needed, on_cpu):
         lines += ["[tool.uv.sources]", 'torch = { index = "torch" }']
         lines += ["[[tool.uv.index]]", 'name = "torch"', f'url = "{CPU_INDEX}"']

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from leangen.generator.environments.locked import Locked, locked
 from leangen.generator.paths import find_texts
 from leangen.generator.render.imports import imported_modules
+from leangen.generator.render.requirements import TORCH_FILE
 from leangen.generator.stages import Stage, stages_of
 from leangen.spec import LeangenError, Spec
 
@@ -41,13 +43,13 @@ def jobs_of(spec: Spec, folder: Path, files: Mapping[str, str]) -> list[Job]:
         if stage.name == "data" or "dense" in stage.reads(spec):
             texts += _given(spec, folder)
         outputs = tuple(artifacts / name for name in stage.writes(spec))
-        code = tuple(folder / name for name in _code(files, stage.script))
+        code = tuple(folder / name for name in code_of(files, stage.script))
         jobs.append(Job(stage, folder, code, (*inputs, *texts), outputs))
         written |= set(stage.writes(spec))
     return jobs
 
 
-def _code(files: Mapping[str, str], script: str) -> list[str]:
+def code_of(files: Mapping[str, str], script: str) -> list[str]:
     """List a script, and the modules beside it that it imports, directly or not."""
     found = [script]
     for name in found:  # which grows on the way
@@ -90,7 +92,11 @@ def choose(jobs: list[Job], first: str | None, last: str | None) -> list[Job]:
     return [job for job in chosen if not job.stage.serves or job.stage.name == last]
 
 
-def needs_of(job: Job) -> list[str]:
-    """Name the modules outside the standard library that the script's metadata lists."""
-    script = (job.folder / job.stage.script).read_text()
+def environment_of(files: Mapping[str, str], script: str) -> Locked:
+    """Look up what the environment of a script holds."""
+    return locked(needs_of(files[script]), torch_alone=TORCH_FILE in files)
+
+
+def needs_of(script: str) -> list[str]:
+    """Name the packages that a script's metadata lists."""
     return re.findall(r'(?m)^#     "([^"=]+)==', script)

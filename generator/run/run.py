@@ -1,6 +1,5 @@
 """Running the scripts of a spec: in order, and only those whose inputs changed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from leangen.generator.environments.make import HERE, Python, python_of
 from leangen.generator.folder import alone, refuse_links_inside, sign
 from leangen.generator.project import Project, again
 from leangen.generator.render.requirements import TORCH_FILE
-from leangen.generator.run.jobs import Job, choose, jobs_of, needs_of
+from leangen.generator.run.jobs import Job, choose, environment_of, jobs_of, needs_of
 from leangen.generator.run.outcome import Ended, Outcome, foresee
 from leangen.generator.run.record import (
     adopt,
@@ -27,22 +27,31 @@ from leangen.spec import LeangenError
 
 @dataclass(frozen=True)
 class Batch:
-    """The jobs to run in a project's folder; always: a stage that runs, done or not."""
+    """The jobs to run in a project's folder.
+
+    always: a stage that runs, done or not.
+    isolated: whether each stage runs in an environment of its own.
+    """
 
     project: Project
     jobs: Sequence[Job]
     always: str | None
+    isolated: bool = False
 
 
 def prepare(
-    projects: Iterable[Project], first: str | None, last: str | None
+    projects: Iterable[Project],
+    first: str | None,
+    last: str | None,
+    *,
+    isolated: bool,
 ) -> list[Batch]:
     """List the jobs from one stage until another, in folders that are sound."""
     batches = []
     for project in projects:
         _refuse_unsound(project)
         jobs = choose(jobs_of(project.spec, project.folder, project.files), first, last)
-        batches.append(Batch(project, jobs, always=first))
+        batches.append(Batch(project, jobs, always=first, isolated=isolated))
     return batches
 
 
@@ -70,7 +79,8 @@ def _refuse_missing_packages(batch: Batch) -> None:
     """Stop before the first stage where a later one that is to run could not start."""
     needs = {}
     for job in batch.jobs:
-        names = [name for name in needs_of(job) if find_spec(name) is None]
+        script = batch.project.files[job.stage.script]
+        names = [name for name in needs_of(script) if find_spec(name) is None]
         if names and _reason(batch, job):
             needs[job] = names
     missing = sorted({name for names in needs.values() for name in names})
@@ -83,9 +93,24 @@ def _refuse_missing_packages(batch: Batch) -> None:
             first = ""
         raise LeangenError.of(
             f"this Python has no {', '.join(missing)}",
-            remedy=f"{first}pip install {' '.join(files)}",
+            remedy=f"{first}pip install {' '.join(files)}; or leangen run --isolated",
             code="missing-package",
         )
+
+
+def _make_environments(batch: Batch) -> None:
+    """Make what is missing before the first stage, so that none fails after hours."""
+    likely = {found.stage for found in preview(batch).stages if found.reason}
+    for job in batch.jobs:
+        if job.stage.name in likely:
+            _python(batch, job)
+
+
+def _python(batch: Batch, job: Job) -> Python:
+    """Give the Python that runs a stage: this one, or that of the stage's environment."""
+    if not batch.isolated:
+        return HERE
+    return python_of(environment_of(batch.project.files, job.stage.script))
 
 
 def _reason(batch: Batch, job: Job) -> str:
@@ -104,7 +129,10 @@ def preview(batch: Batch) -> Outcome:
 def run_all(batches: Sequence[Batch], stdout: int | None) -> list[Outcome]:
     """Run what changed in each folder, up to the first failure."""
     for batch in batches:
-        _refuse_missing_packages(batch)
+        if batch.isolated:
+            _make_environments(batch)
+        else:
+            _refuse_missing_packages(batch)
     outcomes = []
     for batch in batches:
         outcomes.append(_run(batch, stdout))
@@ -135,7 +163,7 @@ def _run_stage(batch: Batch, job: Job, stdout: int | None, *, lock: int) -> Ende
         return Ended(stage, "skipped")
     _say(name, stage, f"{job.folder / job.stage.script} ({reason})")
     try:
-        code = execute(job, stdout, lock)
+        code = execute(job, stdout, lock, _python(batch, job))
     except KeyboardInterrupt:
         raise _interrupted(name, job) from None
     if code:
@@ -166,15 +194,15 @@ def _say(name: str, stage: str, text: str) -> None:
     print(f"{name}: {stage}: {text}", file=sys.stderr, flush=True)
 
 
-def execute(job: Job, stdout: int | None, lock: int) -> int:
+def execute(job: Job, stdout: int | None, lock: int, python: Python = HERE) -> int:
     """Run a stage's script, its output live; return its exit code.
 
     The script holds the folder's lock, too: it may outlive a leangen that is killed.
     """
     read = read_by(job)  # as it is before the stage reads it
     begin(job, read)
-    command = [sys.executable, job.stage.script]
-    held = os.environ | {"LEANGEN_LOCK": "held"}
+    command = [str(python.program), job.stage.script]
+    held = {**python.variables, "LEANGEN_LOCK": "held"}
     with subprocess.Popen(
         command, cwd=job.folder, env=held, stdout=stdout, pass_fds=[lock]
     ) as process:

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from leangen.generator.audit.imports import use_of
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
 from leangen.generator.stages import STAGES, stages_of
@@ -159,6 +160,7 @@ def _pairs(choice: dict[str, int]) -> set[Any]:
 
 
 def test_every_pair_of_options_renders_to_clean_scripts(tmp_path: Path) -> None:
+    codes: set[str] = set()
     for number, choice in enumerate(covering_choices()):
         made = page(**choice)
         if made["train"]["precision"] == "bf16":
@@ -166,8 +168,12 @@ def test_every_pair_of_options_renders_to_clean_scripts(tmp_path: Path) -> None:
         integers = made["quantization"].get("weights", 8) in (4, 8)
         if not integers and not made["sparsity"]:
             made["evaluate"]["sensitivity"] = False
-        write(tmp_path / str(number), render(made))
+        files = render(made)
+        write(tmp_path / str(number), files)
+        codes |= {text for name, text in files.items() if name.endswith(".py")}
     lint(tmp_path)
+    active, total = use_of(codes)
+    assert active == total  # what `leangen audit` says of them
 
 
 TEXT = st.text(

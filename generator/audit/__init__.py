@@ -1,0 +1,1 @@
+"""What the imports of each stage cost: packages, megabytes, seconds, memory, money."""

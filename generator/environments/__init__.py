@@ -1,0 +1,1 @@
+"""An environment for each stage: what its script imports, and nothing else."""
