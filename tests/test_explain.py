@@ -54,7 +54,9 @@ def test_a_field_is_explained_without_a_spec(explain: Explain) -> None:
     assert text.startswith("sparsity.pattern: dense, unstructured, structured or N:M")
     assert "# . . # | . # # ." in text  # the drawing
     assert "prune.py" in text
-    assert "torch on cuda: zeros save in 2:4 at 4, 8 or 16 bits" in " ".join(text.split())
+    assert "torch on cuda: zeros save in 2:4 at 4, 8 or 16 bits" in " ".join(
+        text.split()
+    )
 
 
 def test_a_field_is_explained_in_a_spec(explain: Explain) -> None:
