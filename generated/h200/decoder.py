@@ -122,9 +122,7 @@ class Decoder:
         self.graph = self.record()
         logits = self.forward([0], [0])
         if not np.isfinite(logits).all() or not logits.any():
-            packed.refuse(
-                f"the logits of what lies in {folder} are not finite, or zeros"
-            )
+            packed.refuse(f"{folder} makes logits that are not finite, or all zero")
         self.length = 0
 
     def make_room(self) -> None:
