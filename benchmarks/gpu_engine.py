@@ -1,0 +1,208 @@
+"""The engine of a GPU at the shape of an 8B Llama: a step's time, a prompt's, memory beside the plan.
+
+    python benchmarks/gpu_engine.py [--rows "4 bits" "2:4, 4 bits" ...]
+
+Each row is a folder that leangen builds for a checkpoint of which there is config.json
+alone; its artifacts/packed is filled with random weights in the layout of its export.py.
+A step is the decoder's CUDA graph alone, behind so many tokens; tokens a second are those
+of `running.py`: with Python, and with the logits brought to the host. The first row, in
+16 bits, is measured once more with torch's products (cuBLAS) in place of ours.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SHAPE = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 4_096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 128_256,
+    "max_position_embeddings": 131_072,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 500_000.0,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "hidden_act": "silu",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+SPEC = """\
+leangen: 1
+name: {name}
+model: {{checkpoint: ./model}}
+data: {{source: text, path: text.txt}}
+sparsity: {sparsity}
+quantization: {{weights: {weights}}}
+target: {{hardware: {hardware}, context: {context}}}
+serve: {{engine: torch}}
+"""
+DENSE, TWO_OF_FOUR = "{pattern: dense}", "{pattern: '2:4', method: magnitude}"
+ROWS = {
+    "16 bits": (DENSE, "16"),
+    "2:4, 16 bits": (TWO_OF_FOUR, "16"),
+    "8 bits": (DENSE, "8, group_size: 128"),
+    "2:4, 8 bits": (TWO_OF_FOUR, "8, group_size: 128"),
+    "4 bits": (DENSE, "4, group_size: 128"),
+    "2:4, 4 bits": (TWO_OF_FOUR, "4, group_size: 128"),
+}
+FILL = """
+import json, math, sys, torch
+sys.path.insert(0, "")
+sys.argv[0] = "export.py"
+from artifacts import ARTIFACTS, write_json
+from architecture import config
+from export import forms, lay_out
+
+bits, device = int(sys.argv[1]), "cuda" if torch.cuda.is_available() else "cpu"
+ARTIFACTS.mkdir(exist_ok=True)
+file = lay_out(ARTIFACTS / "packed", config(), forms())
+write_json(ARTIFACTS / "packed" / "config.json", config() | {"zeros": 0})
+two = torch.tensor([0b0100, 0b1000, 0b1100, 0b1001, 0b1101, 0b1110], device=device)
+for name, place in file.places.items():
+    count = math.prod(place.shape)
+    if name.endswith("places"):
+        found = two[torch.randint(6, (count, 8), device=device)]
+        found = (found << 4 * torch.arange(8, device=device)).sum(1).int()
+    elif name.endswith("scales"):
+        found = (torch.rand(count, device=device) / 20 / 2 ** (bits - 1)).bfloat16()
+    elif name.endswith("values") and bits < 16:
+        found = torch.randint(-2**31, 2**31 - 1, (count,), dtype=torch.int32, device=device)
+    elif name.endswith("values"):
+        found = (torch.randn(2 * count, device=device) / 50).bfloat16()
+    elif "norm" in name:
+        found = torch.ones(count, device=device).bfloat16()
+    else:
+        found = torch.randn(count, device=device).bfloat16()
+    file.write(name, found.view(torch.uint8).cpu().numpy())
+"""
+MEASURE = """
+import json, sys, time, torch
+sys.path.insert(0, "")
+sys.argv[0], behind, products = "serve.py", json.loads(sys.argv[1]), sys.argv[2]
+started = time.perf_counter()
+import decoder
+from running import speeds
+from torch.nn import functional as F
+
+engine = decoder.Decoder()
+found = {"start": time.perf_counter() - started}
+
+def step(graph):
+    took = []
+    for position in behind:
+        engine.position.fill_(position)
+        starts, ends = ([torch.cuda.Event(enable_timing=True) for _ in range(20)] for _ in "ab")
+        for start, end in zip(starts, ends):
+            start.record(), graph.replay(), end.record()
+        torch.cuda.synchronize()
+        took.append(sorted(a.elapsed_time(b) for a, b in zip(starts, ends))[10])
+    return took
+
+found["step"] = step(engine.graph)
+found |= speeds(engine, engine.forward)
+if products == "cublas":
+    dense = {}
+    for layer in engine.layers:
+        for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down, engine.head):
+            how = decoder.GATED if matrix is layer.gate_up else 0
+            room = decoder.room(matrix.out * matrix.width)
+            dense[matrix] = dense.get(matrix, matrix.unpacked(room, how))
+
+    def product(matrix, x, y, how=0, stream=None):
+        made = F.linear(x, dense[matrix])
+        if how == decoder.STREAM:
+            made = made + stream
+        if how == decoder.GATED:
+            gate, up = made.chunk(2, 1)
+            made = F.silu(gate) * up
+        y.copy_(made)
+
+    decoder.Matrix.product = product
+    with torch.no_grad():
+        found["cublas"] = step(engine.record())
+print(json.dumps(found))
+"""
+HEAD = """
+| | GB | start, s | a step, ms | tokens a second | of a prompt | MiB | planned |
+|---|---:|---:|---:|---:|---:|---:|---:|"""
+
+
+def main() -> None:
+    asked = read_arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        (here / "model").mkdir()
+        (here / "model" / "config.json").write_text(json.dumps(SHAPE))
+        (here / "text.txt").write_text("no text is read")
+        print(HEAD, flush=True)
+        for number, row in enumerate(asked.rows):
+            folder = build(asked, here, f"row-{number}", *ROWS[row])
+            print(f"| {row} | {' | '.join(figures(asked, folder, row))} |", flush=True)
+            shutil.rmtree(folder)
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The engine of a GPU, measured.")
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--hardware", default="h200")
+    parser.add_argument("--context", type=int, default=8_192)
+    parser.add_argument("--behind", type=int, nargs="+", default=[512, 8_000])
+    return parser.parse_args()
+
+
+def build(
+    asked: argparse.Namespace, here: Path, name: str, sparsity: str, weights: str
+) -> Path:
+    """Build a folder, and fill what its export.py would pack."""
+    page = SPEC.format(
+        name=name,
+        sparsity=sparsity,
+        weights=weights,
+        hardware=asked.hardware,
+        context=asked.context,
+    )
+    (here / f"{name}.yaml").write_text(page)
+    call = [sys.executable, "-c", "from leangen.cli import main; main()", "build"]
+    call += [f"{name}.yaml"]
+    subprocess.run(call, cwd=here, check=True, stdout=subprocess.DEVNULL)
+    folder, bits = here / "generated" / name, weights.partition(",")[0]
+    subprocess.run([sys.executable, "-c", FILL, bits], cwd=folder, check=True)
+    return folder
+
+
+def figures(asked: argparse.Namespace, folder: Path, row: str) -> list[str]:
+    """Run the engine of a folder in a process of its own."""
+    products = "cublas" if row == "16 bits" else ""
+    call = [sys.executable, "-c", MEASURE, json.dumps(asked.behind), products]
+    done = subprocess.run(call, cwd=folder, check=True, stdout=subprocess.PIPE)
+    found = json.loads(done.stdout)
+    planned = json.loads((folder / "plan.json").read_text())["stages"]["serve"]
+    packed = (folder / "artifacts" / "packed").iterdir()
+    step = " / ".join(f"{took:.3f}" for took in found["step"])
+    if "cublas" in found:
+        step += f" (cuBLAS {' / '.join(f'{took:.3f}' for took in found['cublas'])})"
+    return [
+        f"{sum(file.stat().st_size for file in packed) / 1e9:.2f}",
+        f"{found['start']:.1f}",
+        step,
+        f"{found['decode_tokens_per_second']:.0f}",
+        f"{found['prefill_tokens_per_second']:,.0f}",
+        *(
+            f"{size / 2**20:,.0f}"
+            for size in (found["peak_bytes"], planned["peak_bytes"])
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
