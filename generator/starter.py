@@ -30,8 +30,10 @@ leangen: 1
 name: {name}
 model: {{checkpoint: {checkpoint}}}
 target: {{hardware: {hardware}, context: {context}}}
-serve: {{device: cpu}}
+serve: {{{serve}}}
 """
+ON_GPU = "engine: torch # on the GPU"
+ON_CPU = "device: cpu # where the generated server computes"
 
 
 def start(checkpoint: Path, file: Path, hardware: str) -> Answer:
@@ -59,19 +61,32 @@ def starter(checkpoint: Path, file: Path, hardware: str) -> tuple[Spec, str]:
     named = {"name": _name(checkpoint), "hardware": hardware}
     here = _in_yaml(checkpoint.as_posix())
     try:
-        look = PAGE.format(checkpoint=here, context=SHORTEST, **named)
-        spec = _fitting(loads(look))
+        spec, serve = _served(PAGE, checkpoint=here, context=SHORTEST, **named)
     except LeangenError as error:  # there is no file to point into
         found = (replace(d, file="", line=0, path="") for d in error.diagnostics)
         raise LeangenError(found, error.exit_code) from None
+    *several, last = (str(bits) for bits in spec.engine.weights if bits >= min(BITS))
     chosen = {
+        "bits": f"{', '.join(several)} or {last}",
         "checkpoint": _in_yaml(_way(checkpoint, file)),
         "weights": spec.quantization.weights,
         "group_size": spec.quantization.group_size,
         "context": spec.target.context,
+        "serve": serve,
     }
     page = files("leangen.spec").joinpath("checkpoint.yaml").read_text("utf-8")
     return spec, page.format(**named, **chosen)
+
+
+def _served(page: str, **named: object) -> tuple[Spec, str]:
+    """Find what fits: on a GPU if its engine takes the model, else on the CPU."""
+    if machines()[str(named["hardware"])].kind == "cuda":
+        seen = loads(page.format(serve=ON_GPU.partition(" #")[0], **named))
+        if any(_candidates(seen)):
+            return _fitting(seen), ON_GPU
+    return _fitting(
+        loads(page.format(serve=ON_CPU.partition(" #")[0], **named))
+    ), ON_CPU
 
 
 def _fitting(seen: Spec) -> Spec:
@@ -99,14 +114,15 @@ def _fitting(seen: Spec) -> Spec:
 
 
 def _candidates(seen: Spec) -> Iterator[Spec]:
-    """List variants that the rules allow, from the best to the smallest."""
+    """List variants that can be built, from the best to the smallest."""
     most = seen.model.max_position_embeddings
     for context in dict.fromkeys(min(tokens, most) for tokens in CONTEXTS):
         for bits in BITS:
             changes = {"target.context": context, "quantization.weights": bits}
             sizes = [{"quantization.group_size": size} for size in GROUP_SIZES]
-            varied = (vary(seen, changes | size) for size in sizes)
-            yield from islice(filter(None, varied), 1)
+            varied = filter(None, (vary(seen, changes | size) for size in sizes))
+            built = (spec for spec in varied if not any(not_yet(spec)))
+            yield from islice(built, 1)
 
 
 def _name(checkpoint: Path) -> str:

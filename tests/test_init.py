@@ -111,6 +111,27 @@ def test_a_larger_model_gets_fewer_bits(tmp_path: Path, leangen: Leangen) -> Non
 
 
 @pytest.mark.parametrize(
+    ("hardware", "fields", "served"),
+    [
+        ("rtx-4060ti-16gb", {}, "engine: torch"),
+        ("x86-avx2", {}, "device: cpu"),
+        ("t4", {}, "device: cpu"),  # which has no bf16
+        ("h200", {"model_type": "qwen2"}, "device: cpu"),  # biases
+        ("h200", {"intermediate_size": 144}, "device: cpu"),  # groups of 16
+        ("h200", {"num_attention_heads": 36, "head_dim": 16}, "device: cpu"),
+    ],
+)
+def test_a_gpu_serves_what_its_engine_takes(
+    hardware: str, fields: Any, served: str, tmp_path: Path, leangen: Leangen
+) -> None:
+    write_model(tmp_path / "m", **fields)
+    done = leangen("init", "--checkpoint", "m", "--hardware", hardware, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"\nserve:\n  {served} #" in (tmp_path / "spec.yaml").read_text()
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--checkpoint", "nowhere"], "nowhere/config.json cannot be read: No such"),

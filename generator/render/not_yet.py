@@ -47,6 +47,8 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if not measures_in_torch(spec):
         what = "an engine in torch, where nothing else is on a GPU"
         yield "train.hardware", what, "the GPU that serves"
+    if not spec.target.hardware.has_bf16:
+        yield "target.hardware", "a GPU without bf16 in torch", instead
     if model.num_experts:
         yield named, "a mixture of experts in torch", instead
     if model.qkv_bias or model.output_bias or model.mlp_bias or model.qk_norm:
