@@ -160,3 +160,43 @@ def test_what_goes_wrong_is_a_line(
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "spec.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "page", "message"),
+    [
+        ({"model_type": "qwen2"}, {}, "model.checkpoint: biases, or norms of"),
+        ({"model_type": "qwen3", "head_dim": 16}, {}, "model.checkpoint: biases, or"),
+        (
+            {"model_type": "mistral", "sliding_window": 128},
+            {},
+            "target.context: a sliding window of 128 tokens in torch",
+        ),
+        (
+            {},
+            {"quantization": "{weights: 4, exceptions: {8: [0]}}"},
+            "quantization.exceptions: matrices that differ in bits in torch",
+        ),
+        (
+            {},
+            {"quantization": "{weights: 4, group_size: 16}"},
+            "quantization.group_size: groups of 16 in torch",
+        ),
+        ({}, {"train": "{hardware: x86-avx2}"}, "train.hardware: an engine in torch"),
+        ({}, {"hardware": "t4"}, "target.hardware: a GPU without bf16 in torch"),
+        ({"num_attention_heads": 20, "head_dim": 16}, {}, "more than 8 query heads"),
+    ],
+)
+def test_what_the_engine_of_a_gpu_lacks_is_said_with_the_way_out(
+    fields: Any, page: dict[str, str], message: str, tmp_path: Path, leangen: Leangen
+) -> None:
+    write_model(tmp_path / "m", **fields)
+    lines = {"quantization": "{weights: 4}", "hardware": "h200", **page}
+    target = f"target: {{hardware: {lines.pop('hardware')}, context: 512}}"
+    text = "leangen: 1\nname: m\nmodel: {checkpoint: ./m}\nserve: {engine: torch}\n"
+    text += "\n".join([target, *(f"{name}: {value}" for name, value in lines.items())])
+    (tmp_path / "spec.yaml").write_text(text)
+    done = leangen("build", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "built can be" in done.stderr

@@ -123,7 +123,7 @@ def test_a_server_on_a_gpu_cannot_be_built_yet_and_says_so_in_one_line(
     for verb in ("build", "check", "diff"):
         done = leangen(verb, "spec.yaml", cwd=project)
         assert done.returncode == 2
-        assert "serve.device: a server on a GPU" in done.stderr
+        assert "serve.device: a server of onnxruntime on a GPU" in done.stderr
     assert not (project / "generated").exists()
 
 

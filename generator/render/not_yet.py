@@ -35,7 +35,11 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if serve.engine == "torch":
         yield from _torch(spec)
     elif serve.device != "cpu":
-        yield "serve.device", "a server on a GPU", "device: cpu"
+        what, instead = (
+            "a server of onnxruntime on a GPU",
+            "engine: torch, or device: cpu",
+        )
+        yield "serve.device", what, instead
     if spec.target.batch != 1:
         yield "target.batch", "a server of several sequences", "batch: 1"
 
