@@ -1,15 +1,16 @@
 """Evaluation on a GPU: all texts through a layer at a time, then through two heads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leangen.generator.plan.budget import Place, training_place
 from leangen.generator.plan.export import STORAGE
 from leangen.generator.plan.ledger import GIB, Item, StagePlan, largest
 from leangen.generator.plan.named import weights_by_bits
-from leangen.generator.plan.parameters import PUBLISHED, Counts
+from leangen.generator.plan.parameters import PUBLISHED, Counts, count
 from leangen.generator.plan.passes import RUNTIME
 from leangen.generator.plan.prune import USEFUL_TOKENS
+from leangen.generator.plan.serve import running
 from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
@@ -48,7 +49,10 @@ def plan_in_torch(spec: Spec, counts: Counts, prefill: int) -> StagePlan:
     measuring = _measuring(spec, counts)
     near = _fits(measuring, measuring.length, near=True)
     step = _step(measuring, near)
-    moments, samples = _moments(measuring, step, near), _samples(measuring, near)
+    moments, samples = [*_moments(measuring, step, near)], _samples(measuring, near)
+    if packs(spec):  # and its texts and speed are those of its engine
+        left = replace(spec, model=spec.pruned)
+        moments.append(("the server's engine", running(left, count(left.model))[1]))
     resident = within(samples[1], measuring.place.budget_bytes)
     moment, held = largest(*moments, *[samples] * resident)
     bits = spec.quantization.weights

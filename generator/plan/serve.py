@@ -28,7 +28,7 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
     """Plan the server."""
     engine, bits = spec.engine, spec.quantization.kv_cache
     weights = weights_held(spec, counts)
-    moment, held = largest(*_moments(spec, weights))
+    moment, held = running(spec, counts)
     return StagePlan(
         stage="serve",
         place=target_place(spec, engine.device, asked=True),
@@ -44,6 +44,11 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
             "header_bytes": HEADER,
         },
     )
+
+
+def running(spec: Spec, counts: Counts) -> tuple[str, tuple[Item, ...]]:
+    """List what the engine holds at its worst moment, and say which that is."""
+    return largest(*_moments(spec, weights_held(spec, counts)))
 
 
 def engine_name(engine: Engine) -> str:

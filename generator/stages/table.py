@@ -261,7 +261,7 @@ STAGES = (
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
         costs=("model", "tokenizer", "evaluate.tokens", "train.hardware")
         + ("train.precision", "target.context", "data.out_of_sample", *TARGET)
-        + (*WEIGHTS, *ENGINE),
+        + (*BITS, *ENGINE, "sparsity.pattern", "sparsity.exempt", "target.batch"),
         reads=read_by_evaluation,
         writes=lambda spec: ("report.json", "report.md"),
         present=is_here,
