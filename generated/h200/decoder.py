@@ -189,7 +189,12 @@ class Decoder:
 
     @torch.no_grad()
     def forward(self, tokens: Sequence[int], positions: Sequence[int]) -> np.ndarray:
-        """Append T tokens; return the logits at P of them, until the next call: (P, V)."""
+        """Append T tokens; return the logits at P of them: (P, V).
+
+        Raises IndexError where the context has no room for them.
+        """
+        if self.length + len(tokens) > CONTEXT:  # a kernel would write beyond the cache
+            raise IndexError(f"the context has {CONTEXT} tokens")
         if len(tokens) == 1:
             self.token.fill_(int(tokens[0]))
             self.position.fill_(self.length)

@@ -152,8 +152,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) product(
       for (int j = 0; j < LOADS; j++)
         next[i][j] = there ? fetch(values + ((tile + unit) * LOADS + j) * 32 + lane)
                            : uint4{0, 0, 0, 0};
-      // Beyond the last unit: any two places, in order.
-      if (SPARSE) places[i] = there ? kept[(tile + unit) * 32 + lane] : uint2{0x44444444u, 0x44444444u};
+      if (SPARSE)  // beyond the last unit: any two places, in order
+        places[i] = there ? kept[(tile + unit) * 32 + lane] : uint2{0x44444444u, 0x44444444u};
       #pragma unroll
       for (int j = 0; j < GROUPS && BITS < 16; j++)
         steps[i][j] = there ? scales[((tile + unit) * GROUPS + j) * 8 + g] : 0;
@@ -195,7 +195,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) product(
 #endif
           multiply(sum, a, b[s]);
         }
-        const float low = BITS < 16 ? wide(scale[i][j]) : 1, high = BITS < 16 ? upper(scale[i][j]) : 1;
+        const float low = BITS < 16 ? wide(scale[i][j]) : 1;
+        const float high = BITS < 16 ? upper(scale[i][j]) : 1;
         total[0] += low * sum[0], total[1] += low * sum[1];
         total[2] += high * sum[2], total[3] += high * sum[3];
       }
@@ -225,7 +226,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) product(
 }
 
 // One weight, wherever it lies.
-__device__ float element(const u32* values, const u32* kept, const bf16* scales, int K, int row, int k) {
+__device__ float element(
+    const u32* values, const u32* kept, const bf16* scales, int K, int row, int k) {
   const int units = (K + UNIT - 1) / UNIT, g = row % 8, high = row / 8 % 2, in = k % UNIT;
   const size_t unit = (size_t)(row / ROWS) * units + k / UNIT;
 #if SPARSE
@@ -241,14 +243,16 @@ __device__ float element(const u32* values, const u32* kept, const bf16* scales,
 #endif
   const int word_of = BITS == 4 ? step : BITS == 8 ? step * 2 + i / 2 : step * 4 + i;
   const int at = BITS == 4 ? i + 4 * second : BITS == 8 ? i % 2 * 2 + second : second;
-  const u32 found = values[((unit * LOADS + word_of / 4) * 32 + lane) * 4 + word_of % 4] >> at * BITS;
+  const size_t load = (unit * LOADS + word_of / 4) * 32 + lane;
+  const u32 found = values[load * 4 + word_of % 4] >> at * BITS;
   if (BITS == 16) return wide(found);
   const int level = (found & (1u << BITS % 16) - 1) - (1 << BITS - 1);
   return level * wide(scales[((unit * GROUPS + in / GROUP) * 8 + g) * 2 + high]);
 }
 
 // (N, K) in bf16, for a prompt's products. HOW 2: gates first, as they were.
-extern "C" __global__ void unpack(const u32* values, const u32* kept, const bf16* scales, bf16* y, int K, int N) {
+extern "C" __global__ void unpack(
+    const u32* values, const u32* kept, const bf16* scales, bf16* y, int K, int N) {
   const int k = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
   if (k >= K) return;
   const int to = HOW == 2 ? row / 16 * 8 + row % 8 + row / 8 % 2 * (N / 2) : row;
@@ -256,9 +260,11 @@ extern "C" __global__ void unpack(const u32* values, const u32* kept, const bf16
 }
 
 // A row for each token: the head is the embedding, too.
-extern "C" __global__ void look_up(const u32* values, const u32* kept, const bf16* scales, const int* tokens, bf16* y, int K) {
+extern "C" __global__ void look_up(
+    const u32* values, const u32* kept, const bf16* scales, const int* tokens, bf16* y, int K) {
+  bf16* to = y + (size_t)blockIdx.x * K;
   for (int k = threadIdx.x; k < K; k += blockDim.x)
-    y[(size_t)blockIdx.x * K + k] = narrow(element(values, kept, scales, K, tokens[blockIdx.x], k));
+    to[k] = narrow(element(values, kept, scales, K, tokens[blockIdx.x], k));
 }
 """
 
@@ -322,8 +328,10 @@ extern "C" __global__ void rotate(
 
 // One token's attention to some of the keys of one head: sums, and their logarithmic weight.
 extern "C" __global__ void __launch_bounds__(THREADS) attend(
-    const bf16* qkv, const bf16* keys, const bf16* values, const int* position, float* parts, int context) {
-  const int shared = blockIdx.x, first = blockIdx.y * KEYS, last = min(first + KEYS, *position + 1);
+    const bf16* qkv, const bf16* keys, const bf16* values, const int* position, float* parts,
+    int context) {
+  const int shared = blockIdx.x, first = blockIdx.y * KEYS;
+  const int last = min(first + KEYS, *position + 1);
   if (first >= last) return;
   const int team = threadIdx.x / TEAM, d = threadIdx.x % TEAM * 8;
   const bool there = d < HEAD_DIM;

@@ -165,6 +165,8 @@ def test_the_logits_are_transformers(
     np.testing.assert_allclose(
         again[0], at_once[-1], atol=0.05 * np.abs(expected).max()
     )
+    with pytest.raises(IndexError, match="128 tokens"):
+        decoder.forward([40] * 99, [0])
     sparse = sparsity != "{pattern: dense}"
     assert any(layer.down.sparse for layer in decoder.layers) == sparse
     assert decoder.layers[0].down.sparse == (sparsity == TWO_OF_FOUR)
