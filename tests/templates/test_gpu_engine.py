@@ -293,3 +293,25 @@ def compile_kernels(nvrtc: Any, source: str, architecture: str, settings: str) -
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
     assert not failed, log.value.decode()
+
+
+def test_the_evaluation_takes_speed_and_texts_from_the_engine(
+    models: Path, modules: Modules, run_here: Callable[[Path, str], str]
+) -> None:
+    page = {"model": "tied", "bits": 4, "group": ", group_size: 32"}
+    folder = packed(models, run_here, "evaluated", sparsity=TWO_OF_FOUR, **page)
+    assert run_here(folder, "data") == ""
+    script = (folder / "instrument.py").read_text()
+    script = script.replace('HIDDEN_DEVICE = "cuda"', 'HIDDEN_DEVICE = "cpu"')
+    script = script.replace("torch.cuda.get_device_name()", "'no GPU'")
+    (folder / "instrument.py").write_text(script)
+    assert run_here(folder, "evaluate") == ""
+    report = json.loads((folder / "artifacts" / "report.json").read_text())
+    exported = report["models"]["exported"]
+    assert exported["decode_tokens_per_second"] > 0
+    assert exported["bytes"] == sum(
+        file.stat().st_size
+        for file in (folder / "artifacts" / "packed").glob("*.safetensors")
+    )
+    assert exported["zeros"] > 0.5  # rounding adds some
+    assert {*report["samples"]} == {"dense", "exported"}
