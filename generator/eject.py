@@ -93,12 +93,15 @@ def _candidates(text: str, listed: Node | None, new: Sequence[str]) -> Iterator[
         last = "" if text.endswith(end) else end
         yield f"{text}{last}ejected: [{names}]{end}"
         return
-    place = list(listed.children.values())[-1].place
+    alone = not listed.children  # without [ ]
+    place = listed.place if alone else list(listed.children.values())[-1].place
     lines = text.splitlines(keepends=True)
     before, line = lines[: place.line - 1], lines[place.line - 1]
     start, after = place.column - 1, lines[place.line :]
     stop = start + place.width
-    yield "".join([*before, line[:stop], f", {names}", line[stop:], *after])
+    opened, closed = ("[", "]") if alone else ("", "")
+    inside = f"{opened}{line[start:stop]}, {names}{closed}"
+    yield "".join([*before, line[:start], inside, line[stop:], *after])
     whole = line if line.endswith(end) else f"{line}{end}"
     items = (f"{line[:start]}{name}{end}" for name in new)
     yield "".join([*before, whole, *items, *after])

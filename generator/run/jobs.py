@@ -55,7 +55,7 @@ def code_of(files: Mapping[str, str], script: str) -> list[str]:
     for name in found:  # which grows on the way
         try:
             modules = sorted(imported_modules(files[name]))
-        except (SyntaxError, ValueError, RecursionError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             modules = []  # of an ejected file: it will say so when it runs
         beside = (f"{module}.py" for module in modules)
         found += [m for m in beside if m not in found and m in files]
