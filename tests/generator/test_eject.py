@@ -1,8 +1,9 @@
 """`leangen eject`: a file that is the author's from then on, whatever becomes of the spec."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from leangen.generator.report.built import refused
 from leangen.generator.stages import STAGES
 from leangen.spec.check.schema import field_at
 from tests.conftest import Leangen
-from tests.generator.test_folder import call, killed_at
+from tests.generator.test_folder import call
 from tests.test_against import commit, git
 
 PAGE = """\
@@ -82,7 +83,9 @@ def mine(root: Path) -> str:
     return (root / FOLDER / "prune.py").read_text()
 
 
-def test_it_survives_builds_and_is_checked_run_and_shown(root: Path, say: Say) -> None:
+def test_it_survives_builds_and_is_checked_run_and_shown(
+    root: Path, say: Say, leangen: Leangen
+) -> None:
     assert "was edited by hand" in say("build", code=3)
     assert "prune.py: ejected, yours from now on\n" in say("eject", "prune")
     assert page(root) == f"{PAGE}ejected: [prune.py]\n"
@@ -96,6 +99,8 @@ def test_it_survives_builds_and_is_checked_run_and_shown(root: Path, say: Say) -
     assert "prune.py: ejected, left as it is; leangen would write:" in shown[1]
     assert all(line.startswith("#") for line in shown)  # a patch leaves it alone, too
     assert "# -import surgery  # no script that leangen would write" in shown
+    explained = leangen("explain", f"{FOLDER}/prune.py:1", cwd=root).stdout
+    assert "the file is ejected, and its author's: see leangen diff" in explained
 
 
 def test_it_survives_a_leangen_that_writes_otherwise(
@@ -237,24 +242,26 @@ def test_what_is_no_file_of_the_folder_changes_nothing(root: Path, say: Say) -> 
 def test_whenever_it_is_killed_page_and_lock_agree(
     root: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locked = root / FOLDER / lock.NAME
-    pages, before = set(), locked.read_bytes()
-    for number in range(40):
+    locked, replace = root / FOLDER / lock.NAME, os.replace
+    before, pages = locked.read_bytes(), []
+    for number in range(4):
         (root / "spec.yaml").write_text(PAGE)
         locked.write_bytes(before)
+        left = iter(range(number))
+
+        def dying(old: str, new: str, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                os._exit(9)
+            replace(old, new)
+
         with monkeypatch.context() as patched:
-            killed_at(patched, number)
+            patched.setattr("os.replace", dying)
             code = call(root, "eject", "spec.yaml", "prune")
-        pages.add(page(root))
-        if page(root) == PAGE:
-            assert locked.read_bytes() == before
-        else:
-            say("build")
-            say("check")
-        if code == 0:
-            break
-    assert code == 0 and number > 3
-    assert pages == {PAGE, f"{PAGE}ejected: [prune.py]\n"}
+        pages.append(page(root))
+        assert code == (0 if number == 3 else 9)
+        assert page(root) != PAGE or locked.read_bytes() == before
+    assert pages == 2 * [PAGE] + 2 * [f"{PAGE}ejected: [prune.py]\n"]
+    assert b"  prune.py\n" not in locked.read_bytes()
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
