@@ -31,7 +31,9 @@ def eject(project: Project, page: Path, files: Iterable[str], out: Path) -> Answ
             message = "cannot be changed safely"
             found = Diagnostic("page", message, file=str(page), suggestion=remedy)
             return Answer(line, exit_code=REFUSED, diagnostics=[found])
+        mode = change.file.stat().st_mode
         write([change, *_unlocked(project, new)])
+        change.file.chmod(mode)
     told = [f"{project.folder / name}: ejected, yours from now on\n" for name in new]
     facts = [{"file": str(project.folder / name), "state": EJECTED} for name in new]
     return Answer("".join([f"wrote {page}\n", *told]), facts)

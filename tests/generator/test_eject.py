@@ -13,6 +13,7 @@ from leangen.generator import lock
 from leangen.generator.open import open_projects
 from leangen.generator.project import write_project
 from leangen.generator.render import build as rendering
+from leangen.generator.render.script import render
 from leangen.generator.report.built import built as told
 from leangen.generator.report.built import refused
 from leangen.generator.stages import STAGES
@@ -108,7 +109,6 @@ def test_it_survives_a_leangen_that_writes_otherwise(
 ) -> None:
     say("eject", "prune.py")
     monkeypatch.chdir(root)
-    render = rendering.render
     monkeypatch.setattr(lock, "HEADER", lock.HEADER.replace("epoch ", "epoch 9"))
     monkeypatch.setattr(
         rendering, "render", lambda *found: f"{render(*found)}# of a later epoch\n"
@@ -195,9 +195,11 @@ def test_the_page_keeps_its_comments_and_its_layout(
 ) -> None:
     (root / "page.yaml").write_bytes(f"\ufeff{PAGE}{before}".encode())
     (root / "spec.yaml").unlink()
+    (root / "page.yaml").chmod(0o600)
     (root / "spec.yaml").symlink_to("page.yaml")
     say("eject", "prune", "data.py", "prune.py")
     assert (root / "spec.yaml").is_symlink()
+    assert (root / "page.yaml").stat().st_mode & 0o777 == 0o600
     assert page(root) == f"\ufeff{PAGE}{after}"
 
 
@@ -226,8 +228,8 @@ def test_what_is_no_file_of_the_folder_changes_nothing(root: Path, say: Say) -> 
     say("eject", "data")
     (root / FOLDER / "train.py").unlink()
     before = page(root), (root / FOLDER / lock.NAME).read_bytes()
-    unknown = ("../tiny/prune.py", "leangen.lock", "requirements-prune.txt")
-    unknown += ("/etc/passwd", "", "recover", "prune.py\nbudget: {}", "\x1b[31mprune")
+    unknown = ["../tiny/prune.py", "leangen.lock", "requirements-prune.txt"]
+    unknown += ["/etc/passwd", "", "recover", "prune.py\nbudget: {}", "\x1b[31mprune"]
     names = ("prune", "prun", "train", "data", *unknown)
     said = say("eject", *names, code=2).splitlines()
     assert "'prun' is no script or module in generated/tiny; did you mean" in said[0]
