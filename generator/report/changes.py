@@ -26,7 +26,8 @@ def edited(project: Project) -> list[Diagnostic]:
             code="edited",
             message="was edited by hand",
             file=str(change.file),
-            suggestion="change the spec instead, or overwrite it with --force",
+            suggestion="change the spec instead, overwrite it with --force, "
+            "or make it yours with leangen eject",
         )
         for change in project.edited
     ]

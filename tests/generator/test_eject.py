@@ -87,7 +87,7 @@ def mine(root: Path) -> str:
 def test_it_survives_builds_and_is_checked_run_and_shown(
     root: Path, say: Say, leangen: Leangen
 ) -> None:
-    assert "was edited by hand" in say("build", code=3)
+    assert "or make it yours with leangen eject" in say("build", code=3)
     assert "prune.py: ejected, yours from now on\n" in say("eject", "prune")
     assert page(root) == f"{PAGE}ejected: [prune.py]\n"
     assert "  prune.py\n" not in (root / FOLDER / lock.NAME).read_text()
