@@ -182,6 +182,24 @@ def build(
 
 
 @app.command()
+def eject(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Scripts or modules, such as prune.py."),
+    ],
+    out: Out = GENERATED,
+    json: Json = False,
+) -> Answer:
+    """Make files of the folder yours: the spec names them, and build leaves them alone."""
+    from leangen.generator.eject import eject as eject_files
+    from leangen.generator.open import open_projects
+
+    (project,) = open_projects([spec], out)
+    return eject_files(project, spec, files, out)
+
+
+@app.command()
 def check(
     specs: Files, out: Out = GENERATED, json: Json = False, output: Output = TEXT
 ) -> Answer:

@@ -12,6 +12,7 @@ from leangen.generator.folder import require_folders
 from leangen.spec import LeangenError
 
 MISSING, OUTDATED, OBSOLETE, EDITED = "missing", "outdated", "obsolete", "edited"
+EJECTED = "ejected"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Change:
     """A file that differs from what the spec says; None stands for no file.
 
     state: missing, outdated (as leangen once wrote it), obsolete (likewise, and no
-    longer wanted), or edited (by something else than leangen).
+    longer wanted), edited (by something else than leangen), or ejected (the author's own).
     """
 
     file: Path
@@ -39,6 +40,22 @@ def compare(folder: Path, files: Mapping[str, str]) -> list[Change]:
             state = _state(old, new, locked.get(name, set()), name)
             changes.append(Change(folder / name, state, old, new))
     return changes
+
+
+def ejected(
+    folder: Path, names: Iterable[str], files: Mapping[str, str]
+) -> list[Change]:
+    """Set the files that are the author's beside what leangen would write, if it would.
+
+    What is no regular file is missing: a script there would not be the author's.
+    """
+    found = []
+    for name in names:
+        file = folder / name
+        there = file.is_file() and not file.is_symlink()
+        old, state = (_read(file), EJECTED) if there else (None, MISSING)
+        found.append(Change(file, state, old, files.get(name)))
+    return found
 
 
 def _state(old: str | None, new: str | None, known: set[str], name: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 NAME = "leangen.lock"
 EPOCH = 2  # raised only by a release of leangen that changes what it writes
@@ -36,6 +36,12 @@ def _format(known: Mapping[str, Iterable[str]]) -> str:
         f"{found}  {name}\n" for name in sorted(known) for found in sorted(known[name])
     )
     return HEADER + "".join(lines)
+
+
+def without(text: str, names: Collection[str]) -> str:
+    """Take files out of a lock, and leave every other line as it is."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if parse_lock(line).keys().isdisjoint(names))
 
 
 def parse_lock(text: str) -> dict[str, set[str]]:

@@ -157,6 +157,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             Budget(stage, limits.get("max_packages"), limits.get("max_megabytes"))
             for stage, limits in filled["budget"].items()
         ),
+        ejected=tuple(filled.get("ejected", ())),
         engine=engine,
         written=written,
         given=given,

@@ -14,6 +14,7 @@ BESIDE = 4  # other fields that a change may take along
 VOCABULARY = 2048  # of a BPE that is tried
 PATHS = "*.txt"
 LAYER = 0
+LISTED = 2  # names that a list may hold that are tried
 
 
 def neighbours(spec: Spec, path: str) -> Iterator[tuple[Changes, Spec]]:
@@ -107,7 +108,7 @@ def _beside(names: list[str], now: str) -> list[str]:
 
 def _lists(item: Schema) -> list[Any]:
     if "enum" in item:
-        return [[one] for one in item["enum"]]
+        return [[one] for one in item["enum"][:LISTED]]
     return [[LAYER] if "integer" in types(item) else [PATHS]]
 
 

@@ -261,6 +261,7 @@ class Budget:
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
+    `ejected` names files of the folder that are the author's.
     `engine` is the row of the catalogue that `serve` names. `written` is what the page
     itself says, `given` what its checkpoint says: variants are made from them.
     `document` knows where each field stands: a file may be a pipe, read once.
@@ -279,6 +280,7 @@ class Spec:
     evaluate: Evaluate
     gates: Gates
     budget: tuple[Budget, ...]
+    ejected: tuple[str, ...]
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     given: Given | None = field(default=None, compare=False, repr=False)

@@ -196,7 +196,14 @@ def test_json_is_one_document_even_when_the_spec_is_wrong(
         "format_version": 1,
         "exit_code": 0,
         "diagnostics": [],
-        "specs": [{"name": "my-model", "folder": "generated/my-model", "changes": []}],
+        "specs": [
+            {
+                "name": "my-model",
+                "folder": "generated/my-model",
+                "changes": [],
+                "ejected": [],
+            }
+        ],
     }
     replace(project / "spec.yaml", "pattern: 2:4", "pattern: 2:5")
     done = leangen("build", "spec.yaml", "--json", cwd=project)

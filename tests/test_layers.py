@@ -30,6 +30,7 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
         "pages": set(),
+        "eject": {"disk", "folder", "lock", "project", "report", "stages"},
         "repository": {"disk", "pages", "report"},
         "against": {"lock", "disk", "pages", "paths", "plan", "project", "render"}
         | {"report", "run", "open"},

@@ -61,8 +61,8 @@ def open_base(
         raise LeangenError.of(
             "is no regular file there", code="unreadable", file=_named(at, file)
         )
-    with TemporaryDirectory(prefix="leangen-") as folder:
-        top = Path(folder).resolve()
+    with TemporaryDirectory(prefix="leangen-") as laid_out:
+        top = Path(laid_out).resolve()
         content = read(at, entry)
         _write(_below(top, file), content)
         _lay_out(at, top, file, content=content, out=out.resolve())
@@ -72,7 +72,21 @@ def open_base(
             found = [_as_in_git(at, top, each) for each in error.diagnostics]
             raise LeangenError(found, error.exit_code) from None
         refusal = tuple(_as_in_git(at, top, each) for each in opened.refusal)
-    return replace(opened, folder=out / opened.spec.name, refusal=refusal)
+    folder = out / opened.spec.name
+    own = {} if refusal else _ejected(at, folder.resolve(), opened.spec.ejected)
+    files = {**opened.files, **own}
+    return replace(opened, folder=folder, files=files, refusal=refusal)
+
+
+def _ejected(at: Revision, folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Give those files of a folder that were their author's, as they were."""
+    named = {_inside(at, folder / name): name for name in names}
+    found = entries(at, list(filter(None, named)))
+    return {
+        named[path]: read(at, entry).decode("utf-8", errors="surrogateescape")
+        for path, entry in found.items()
+        if entry.regular
+    }
 
 
 def _lay_out(at: Revision, top: Path, file: Path, *, content: bytes, out: Path) -> None:

@@ -11,7 +11,7 @@ from leangen.generator.against.compare import Comparison, compare
 from leangen.generator.against.git import revision
 from leangen.generator.against.markdown import MOST, markdown, weight
 from leangen.generator.against.review import Review, facts, review
-from leangen.generator.disk import overwrite
+from leangen.generator.disk import MISSING, overwrite
 from leangen.generator.project import Project, beside_disk
 from leangen.generator.report.answer import NO, WRONG, Answer
 from leangen.generator.report.changes import NAMED, edited, foreign, unbuilt
@@ -38,7 +38,12 @@ class _Seen:
         on_disk = self.project
         if not on_disk:
             return []
-        return [*foreign(on_disk), *edited(on_disk), *unbuilt(on_disk)]
+        return [
+            *foreign(on_disk),
+            *on_disk.lost,
+            *edited(on_disk),
+            *unbuilt(on_disk),
+        ]
 
     @property
     def is_silent(self) -> bool:
@@ -115,6 +120,8 @@ def _notes(seen: _Seen) -> Iterator[str]:
         by_hand = [change.file for change in disk.edited]
         yield from _listed("edited by hand", by_hand, "change the spec instead")
         yield from _listed("not leangen's", disk.foreign, "scripts would import them")
+        missing = [change.file for change in disk.ejected if change.state == MISSING]
+        yield from _listed("ejected, and missing", missing, "restore them")
     left = seen.found and _left_behind(seen.found.comparison)
     if left:
         yield f"- **left behind:** {code(str(left))}, built from what the spec was"

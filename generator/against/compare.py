@@ -2,13 +2,21 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leangen.generator.against.base import find, find_renamed, open_base, place_of
 from leangen.generator.against.git import Revision, revision
-from leangen.generator.disk import MISSING, OBSOLETE, OUTDATED, Change, has_hashes
+from leangen.generator.disk import (
+    MISSING,
+    OBSOLETE,
+    OUTDATED,
+    Change,
+    ejected,
+    has_hashes,
+)
 from leangen.generator.open import NOT_YET, Opened, open_spec
+from leangen.generator.project import texts_of
 from leangen.generator.render.plan_json import resolved
 from leangen.generator.report.changes import fields_between
 from leangen.generator.report.over_budget import OVER_BUDGET
@@ -81,7 +89,7 @@ def compare(file: Path, ref: str, out: Path) -> Comparison:
     at = revision(ref, next(up for up in place.parents if up.is_dir()))
     entry = find(at, place)
     deleted = entry is not None and not os.path.lexists(place)
-    now = None if deleted else open_spec(file, out)
+    now = None if deleted else _as_it_lies(open_spec(file, out))
     found = (place, entry) if entry else None
     if now and not found:
         found = find_renamed(at, now.spec.name)
@@ -106,6 +114,14 @@ def compare(file: Path, ref: str, out: Path) -> Comparison:
         fields=_fields(was, now),
         changes=_changes(was, now),
     )
+
+
+def _as_it_lies(opened: Opened) -> Opened:
+    """Take the files that are ejected as their author has them."""
+    if opened.refusal:
+        return opened
+    own = texts_of(ejected(opened.folder, opened.spec.ejected, opened.files))
+    return replace(opened, files={**opened.files, **own})
 
 
 def _state(was: Opened | None, now: Opened | None, moved: bool) -> str:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from leangen.generator.disk import has_hashes
+from leangen.generator.disk import EDITED, EJECTED, has_hashes
 from leangen.generator.explain.place import Place
 from leangen.generator.explain.words import WIDTH, beside, title
 from leangen.generator.paths import as_scripts_look
@@ -29,7 +29,10 @@ from leangen.spec.neighbours import Changes, neighbours
 
 LABEL = 10  # columns
 GOES = "goes"
-EDITED = "was edited by hand: see leangen diff"
+STATES = {
+    EDITED: "was edited by hand: see leangen diff",
+    EJECTED: "is ejected, and its author's: see leangen diff",
+}
 OUTDATED = "is not what the spec says now: see leangen diff"
 
 
@@ -115,12 +118,13 @@ def _on_disk(project: Project, place: Place, here: Version) -> tuple[str, int | 
 
     Says, too, how the file there differs, '' where it does not.
     """
-    changes = [c for c in project.changes if c.file.name == place.file.name]
+    differing = (*project.changes, *project.ejected)
+    changes = [c for c in differing if c.file.name == place.file.name]
     old = changes[0].old if changes else None
     lines = here.lines if old is None else lines_of(old)
     if not 1 <= place.line <= len(lines):
         raise LeangenError.of(f"{place.file} has {len(lines)} lines", code="no-line")
-    state = "" if old is None else EDITED if changes[0] in project.edited else OUTDATED
+    state = "" if old is None else STATES.get(changes[0].state, OUTDATED)
     return state, _counterpart(lines, here.lines, place.line - 1)
 
 

@@ -46,14 +46,18 @@ GITIGNORE = ".*.partial\n__pycache__/\nartifacts/\n"
 
 
 def build(spec: Spec, planned: Plan, hashes: bool = False) -> dict[str, str]:
-    """Render all files of a spec and its plan, the lock last: name -> text."""
+    """Render all files of a spec and its plan, the lock last: name -> text.
+
+    Those that are ejected are rendered, too, and the lock does not know them.
+    """
     files = {".gitattributes": GITATTRIBUTES, ".gitignore": GITIGNORE}
     files[plan_json.NAME] = plan_json.snapshot(spec, planned)
     files |= given_files(spec)
     files |= _scripts(spec, planned)
     if hashes:
         files |= with_hashes(files)
-    return files | {lock.NAME: lock.format_lock(files)}
+    kept = {name: text for name, text in files.items() if name not in spec.ejected}
+    return files | {lock.NAME: lock.format_lock(kept)}
 
 
 def _folder(spec: Spec) -> dict[str, object]:

@@ -10,19 +10,26 @@ from leangen.generator.report.changes import (
     facts,
     figures,
     foreign,
+    passed_over,
     status,
     unbuilt,
     written,
 )
+from leangen.spec import Diagnostic
 
 
 def refused(projects: Sequence[Project], force: bool) -> Answer | None:
     """Answer a build that would overwrite edits, or whose scripts would import others."""
-    text, found = "", [finding for project in projects for finding in foreign(project)]
+    text, found = "", [finding for project in projects for finding in _wrong(project)]
     if not force:
         found += [finding for project in projects for finding in edited(project)]
         text = "".join(show(c) for project in projects for c in project.edited)
     return Answer(text, list(map(facts, projects)), REFUSED, found) if found else None
+
+
+def _wrong(project: Project) -> list[Diagnostic]:
+    """Report what no build puts right: files that are not leangen's, or not there."""
+    return [*foreign(project), *project.lost]
 
 
 def built(projects: Sequence[Project]) -> Answer:
@@ -32,11 +39,10 @@ def built(projects: Sequence[Project]) -> Answer:
 
 def checked(projects: Sequence[Project]) -> Answer:
     """Tell whether the disk is what the specs say."""
-    differs = any(project.changes or project.foreign for project in projects)
     text = "".join(map(status, projects))
-    found = [finding for project in projects for finding in foreign(project)]
+    found = [finding for project in projects for finding in _wrong(project)]
     told = [each for p in projects for each in (*edited(p), *unbuilt(p))]
-    code = NO if differs else 0
+    code = NO if found or any(project.changes for project in projects) else 0
     return Answer(text, list(map(facts, projects)), code, found, findings=told)
 
 
@@ -44,7 +50,7 @@ def differing(projects: Sequence[Project]) -> Answer:
     """Show what a build would change: the plan's figures, then a unified diff."""
     text, found = "", []
     for project in projects:
-        changes = "".join(map(show, project.changes))
+        changes = "".join(map(show, project.changes)) + passed_over(project)
         text += figures(project) + changes
         found.append(facts(project) | {"diff": changes})
     return Answer(text, found)

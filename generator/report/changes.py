@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leangen.generator.disk import EDITED
+from leangen.generator.disk import EDITED, MISSING, Change, show
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
@@ -26,7 +26,8 @@ def edited(project: Project) -> list[Diagnostic]:
             code="edited",
             message="was edited by hand",
             file=str(change.file),
-            suggestion="change the spec instead, or overwrite it with --force",
+            suggestion="change the spec instead, overwrite it with --force, "
+            "or make it yours with leangen eject",
         )
         for change in project.edited
     ]
@@ -43,6 +44,29 @@ def foreign(project: Project) -> list[Diagnostic]:
         )
         for file in project.foreign
     ]
+
+
+def kept(project: Project) -> str:
+    """Tell, in a line each, what leangen leaves to its author."""
+    return "".join(
+        f"{change.file}: ejected, {_beside(change)}\n" for change in project.ejected
+    )
+
+
+def passed_over(project: Project) -> str:
+    """Show what leangen would write in place of the author's, in lines that are no patch."""
+    lines = []
+    for change in project.ejected:
+        patch = show(change).splitlines() if change.new is not None else []
+        then = "; leangen would write:" if patch else ""
+        lines += [f"{change.file}: ejected, {_beside(change)}{then}", *patch]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _beside(change: Change) -> str:
+    if change.state == MISSING:
+        return "and missing"
+    return "left as it is" if change.new is not None else "no longer used, left there"
 
 
 def unbuilt(project: Project) -> list[Diagnostic]:
@@ -71,17 +95,18 @@ def written(project: Project) -> str:
         for change in project.changes
     ]
     touched = sum(change.new is not None for change in project.changes)
-    total = len(project.files)
+    total = len(project.files.keys() - {*project.spec.ejected})
     lines.append(f"{project.folder}: {total - touched} of {total} files unchanged")
     lines += [f"note: {note}" for note in notes(project)]
-    return "".join(f"{line}\n" for line in lines)
+    return kept(project) + "".join(f"{line}\n" for line in lines)
 
 
 def status(project: Project) -> str:
     """Tell how the disk differs from the spec: one line a file."""
-    if not project.changes and not project.foreign:
-        return f"{project.folder}: up to date\n"
-    lines = [f"{file}: foreign\n" for file in project.foreign]
+    own = kept(project)
+    if not project.changes and not project.foreign and not project.lost:
+        return f"{own}{project.folder}: up to date\n"
+    lines = [own, *(f"{file}: foreign\n" for file in project.foreign)]
     lines += [f"{change.file}: {change.state}\n" for change in project.changes]
     if project.changes:
         lines.append("see leangen diff, then leangen build\n")
@@ -92,8 +117,9 @@ def facts(project: Project) -> dict[str, Any]:
     """Describe a project for --json."""
     changes = [{"file": str(c.file), "state": c.state} for c in project.changes]
     changes += [{"file": str(file), "state": "foreign"} for file in project.foreign]
+    ejected = [{"file": str(c.file), "state": c.state} for c in project.ejected]
     name, folder = project.spec.name, str(project.folder)
-    return {"name": name, "folder": folder, "changes": changes}
+    return {"name": name, "folder": folder, "changes": changes, "ejected": ejected}
 
 
 def figures(project: Project) -> str:

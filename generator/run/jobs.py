@@ -30,7 +30,7 @@ class Job:
 def jobs_of(spec: Spec, folder: Path, files: Mapping[str, str]) -> list[Job]:
     """List what there is to run for a spec, in order; the server last.
 
-    files: what was rendered for the folder, by name.
+    files: what was rendered for the folder, and what is ejected in it, by name.
     """
     artifacts = folder / "artifacts"
     written: set[str] = set()
@@ -53,7 +53,10 @@ def code_of(files: Mapping[str, str], script: str) -> list[str]:
     """List a script, and the modules beside it that it imports, directly or not."""
     found = [script]
     for name in found:  # which grows on the way
-        modules = sorted(imported_modules(files[name]))
+        try:
+            modules = sorted(imported_modules(files[name]))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            modules = []  # of an ejected file: it will say so when it runs
         beside = (f"{module}.py" for module in modules)
         found += [m for m in beside if m not in found and m in files]
     return found

@@ -50,7 +50,7 @@ def prepare(
     batches = []
     for project in projects:
         _refuse_unsound(project)
-        jobs = choose(jobs_of(project.spec, project.folder, project.files), first, last)
+        jobs = choose(jobs_of(project.spec, project.folder, project.code), first, last)
         batches.append(Batch(project, jobs, always=first, isolated=isolated))
     return batches
 
@@ -66,6 +66,8 @@ def _refuse_unsound(project: Project) -> None:
             exit_code=1,
             file=str(file),
         )
+    if project.lost:
+        raise LeangenError(project.lost, exit_code=1)
     if project.changes:
         raise LeangenError.of(
             f"{project.folder} is not what the spec says",

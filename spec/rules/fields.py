@@ -201,6 +201,18 @@ def _needs(field: str, beside: str, remedy: str) -> Problem:
     return Problem(field, f"{beside} needs a {name}", suggestion=remedy)
 
 
+@rule("ejected")
+def ejected_is_said_once(ejected: list[str] | None) -> Problem | None:
+    """No file is given away twice."""
+    names = ejected or []
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            message = f"{name} is ejected already"
+            remedy = "delete one of them"
+            return Problem(f"ejected[{place}]", message, suggestion=remedy)
+    return None
+
+
 RULES = (
     *widths.RULES,
     *origin.RULES,
@@ -225,4 +237,5 @@ RULES = (
     only_activations_need_sequences,
     training_has_a_batch,
     recovery_has_a_batch,
+    ejected_is_said_once,
 )
