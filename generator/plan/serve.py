@@ -6,7 +6,7 @@ from leangen.generator.plan.ledger import MEASURED, MIB, Item, StagePlan, larges
 from leangen.generator.plan.named import weights_by_bits
 from leangen.generator.plan.packed import is_packed_sparse, packed_items, working
 from leangen.generator.plan.parameters import Counts
-from leangen.generator.plan.rates import BANDWIDTH, Seconds, over
+from leangen.generator.plan.rates import BANDWIDTH, PACKED_WORST, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident, stored
 from leangen.generator.stages.traits import packs, rounds_cache
 from leangen.spec import Engine, Spec
@@ -175,4 +175,7 @@ def _seconds(spec: Spec, counts: Counts, weights: list[Item]) -> Seconds | None:
     work = layers * counts.active / counts.matrices
     work += counts.embedding * engine.head.get(bits, bits) / 8
     work += _read_of_cache(spec)
-    return over(work, target.hardware.bandwidth, BANDWIDTH[engine.device])
+    best, worst = BANDWIDTH[engine.device]
+    if packs(spec):
+        worst = PACKED_WORST[bits]
+    return over(work, target.hardware.bandwidth, (best, worst))
