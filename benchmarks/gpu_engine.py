@@ -90,7 +90,9 @@ import json, sys, time, torch
 sys.path.insert(0, "")
 sys.argv[0], behind, products = "serve.py", json.loads(sys.argv[1]), sys.argv[2]
 started = time.perf_counter()
+import weights
 import decoder
+from products import GATED, STREAM
 from running import speeds
 from torch.nn import functional as F
 
@@ -114,20 +116,20 @@ if products == "cublas":
     dense = {}
     for layer in engine.layers:
         for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down, engine.head):
-            how = decoder.GATED if matrix is layer.gate_up else 0
-            room = decoder.room(matrix.out * matrix.width)
+            how = GATED if matrix is layer.gate_up else 0
+            room = weights.room(matrix.out * matrix.width)
             dense[matrix] = dense.get(matrix, matrix.unpacked(room, how))
 
-    def product(matrix, x, y, how=0, stream=None):
+    def product(matrix, x, y, how=0):
         made = F.linear(x, dense[matrix])
-        if how == decoder.STREAM:
-            made = made + stream
-        if how == decoder.GATED:
+        if how == STREAM:
+            made = made + y
+        if how == GATED:
             gate, up = made.chunk(2, 1)
             made = F.silu(gate) * up
         y.copy_(made)
 
-    decoder.Matrix.product = product
+    weights.Matrix.product = product
     with torch.no_grad():
         found["cublas"] = step(engine.record())
 print(json.dumps(found))

@@ -142,16 +142,7 @@ from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about
-from kernels import (
-    KEYS,
-    MERGERS,
-    NORM_THREADS,
-    THREADS,
-    TOKENS,
-    WARPS,
-    product_kernel,
-    step_kernel,
-)
+from kernels import KEYS, MERGERS, NORM_THREADS, THREADS, compiled, step_kernel
 from layout import create, lay_out
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
@@ -164,6 +155,15 @@ from packing import (
     pack_scales,
     pack_sparse,
     tiles_of,
+)
+from products import (
+    FLOATS,
+    GATED,
+    PLAIN,
+    STREAM,
+    TOKENS,
+    WARPS,
+    product_kernel,
 )
 from progress import note, progress_of, resume
 from protocol import (
@@ -215,3 +215,14 @@ from training import (
     train,
 )
 from vocabulary import Speller, Vocabulary
+from weights import (
+    ATTENDED,
+    DTYPE,
+    GPU,
+    QKV,
+    Layer,
+    Matrix,
+    load_tensor,
+    look_up,
+    room,
+)

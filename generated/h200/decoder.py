@@ -1,8 +1,9 @@
 """The engine: a step of tokens in, the logits after them out, in torch on a GPU.
 
-One token goes through the kernels (kernels.py), which read the weights as they are packed;
-they are recorded once and replayed, or launching them would take longer than they do. A
-prompt goes through torch's own products, each matrix unpacked for them into one buffer.
+One token goes through kernels that read the weights as they are packed (products.py), and
+those between them (kernels.py); they are recorded once and replayed, or launching them would
+take longer than they do. A prompt goes through torch's own products, each matrix unpacked
+for them into one buffer.
 
 T tokens of a step, P positions that need logits, C hidden size, H query heads,
 K key/value heads, D head width, V vocabulary
@@ -32,72 +33,12 @@ from architecture import (
 )
 from artifacts import ARTIFACTS, reading, require, stop
 from checkpoint import Checkpoint, shards
-from kernels import (
-    KEYS,
-    MERGERS,
-    NORM_THREADS,
-    THREADS,
-    TOKENS,
-    WARPS,
-    product_kernel,
-    step_kernel,
-)
-from packing import tiles_of
+from kernels import KEYS, MERGERS, NORM_THREADS, THREADS, step_kernel
+from products import FLOATS, GATED, STREAM, TOKENS
+from weights import ATTENDED, DTYPE, GPU, QKV, Layer, Matrix, load_tensor, look_up, room
 
-DEVICE = "cuda"
-DTYPE = torch.bfloat16
 CONTEXT = 1024  # target.context: tokens that keys and values have room for
 STEP = 512  # tokens of a prompt at once
-STREAM, GATED, FLOATS = 1, 2, 3  # how a product is written: see kernels.py
-QKV = (NUM_ATTENTION_HEADS + 2 * NUM_KEY_VALUE_HEADS) * HEAD_DIM
-ATTENDED = NUM_ATTENTION_HEADS * HEAD_DIM
-TYPES = {"I32": torch.int32, "I16": torch.int16, "BF16": DTYPE}
-
-
-class Matrix:
-    """A matrix as it is packed, (out, in), on the device."""
-
-    def __init__(self, packed: Checkpoint, name: str, out: int, width: int) -> None:
-        self.out, self.width = out, width
-        self.values = load(packed, f"{name}.values")  # (tiles, units, loads, 32, 4)
-        self.sparse = f"{name}.places" in packed.places
-        self.scales = load(packed, f"{name}.scales")
-        self.places = load(packed, f"{name}.places") if self.sparse else self.values
-        tiles, units, loads = self.values.shape[:3]
-        self.bits = loads * (8 if self.sparse else 4) // 2
-        if (tiles, units) != tiles_of((out, width)):
-            packed.refuse(f"{name} in {packed.folder} is of another size")
-
-    def product(
-        self, x: Tensor, y: Tensor, how: int = 0, stream: Tensor | None = None
-    ) -> None:
-        """Multiply up to 8 tokens: (T, in) -> (T, out); how is said in kernels.py."""
-        kernel = product_kernel("product", self.bits, self.sparse, how)
-        beside = x if stream is None else stream
-        given = [self.values, self.places, self.scales, x, beside, y]
-        sizes = [self.width, self.out, x.numel() // self.width]
-        kernel((len(self.values), 1, 1), (32 * WARPS, 1, 1), [*given, *sizes])
-
-    def unpacked(self, room: Tensor, how: int = 0) -> Tensor:
-        """Unpack the matrix into the room for it: (out, in)."""
-        kernel = product_kernel("unpack", self.bits, self.sparse, how)
-        weight = room[: self.out * self.width].view(self.out, self.width)
-        given = [self.values, self.places, self.scales, weight, self.width, self.out]
-        kernel((-(-self.width // 256), self.out, 1), (256, 1, 1), given)
-        return weight
-
-
-class Layer:
-    """The weights of a layer."""
-
-    def __init__(self, packed: Checkpoint, i: int) -> None:
-        name, width, inner = f"model.layers.{i}.", HIDDEN_SIZE, INTERMEDIATE_SIZE
-        self.attention_norm = load(packed, f"{name}input_layernorm.weight")
-        self.qkv = Matrix(packed, f"{name}self_attn.qkv", QKV, width)
-        self.o = Matrix(packed, f"{name}self_attn.o", width, ATTENDED)
-        self.norm = load(packed, f"{name}post_attention_layernorm.weight")
-        self.gate_up = Matrix(packed, f"{name}mlp.gate_up", 2 * inner, width)
-        self.down = Matrix(packed, f"{name}mlp.down", width, inner)
 
 
 class Decoder:
@@ -114,7 +55,7 @@ class Decoder:
             require(f"packed/{file.name}")
         packed = Checkpoint(folder, remedy)
         self.layers = [Layer(packed, i) for i in range(NUM_HIDDEN_LAYERS)]
-        self.norm = load(packed, "model.norm.weight")
+        self.norm = load_tensor(packed, "model.norm.weight")
         self.head = Matrix(packed, "lm_head", VOCAB_SIZE, HIDDEN_SIZE)
         self.context, self.width = CONTEXT, VOCAB_SIZE
         self.make_room()
@@ -129,19 +70,19 @@ class Decoder:
         """Allocate what a step works in, once."""
         shape = NUM_HIDDEN_LAYERS, NUM_KEY_VALUE_HEADS, CONTEXT, HEAD_DIM
         self.keys, self.values = room(*shape), room(*shape)
-        turns = torch.tensor(rotary_frequencies(), device=DEVICE)
-        angles = torch.outer(torch.arange(CONTEXT, device=DEVICE), turns)
+        turns = torch.tensor(rotary_frequencies(), device=GPU)
+        angles = torch.outer(torch.arange(CONTEXT, device=GPU), turns)
         self.angles = torch.cat((angles.cos(), angles.sin()), 1)  # (CONTEXT, D)
         self.token, self.position = (
-            torch.zeros(1, dtype=torch.int32, device=DEVICE) for _ in range(2)
+            torch.zeros(1, dtype=torch.int32, device=GPU) for _ in range(2)
         )
         self.stream, self.normed = room(1, HIDDEN_SIZE), room(1, HIDDEN_SIZE)
         self.qkv, self.attended = room(1, QKV), room(1, ATTENDED)
         self.inner = room(1, INTERMEDIATE_SIZE)
-        self.logits = torch.empty(1, VOCAB_SIZE, device=DEVICE)
+        self.logits = torch.empty(1, VOCAB_SIZE, device=GPU)
         self.blocks = -(-CONTEXT // KEYS)
         parts = NUM_ATTENTION_HEADS * self.blocks * (HEAD_DIM + 2)
-        self.parts = torch.empty(parts, device=DEVICE)
+        self.parts = torch.empty(parts, device=GPU)
         widest = max(QKV * HIDDEN_SIZE, 2 * INTERMEDIATE_SIZE * HIDDEN_SIZE)
         self.matrix = room(widest)
 
@@ -163,10 +104,10 @@ class Decoder:
             normalize(self.stream, layer.attention_norm, self.normed)
             layer.qkv.product(self.normed, self.qkv)
             self.attend(keys, values)
-            layer.o.product(self.attended, self.stream, STREAM, self.stream)
+            layer.o.product(self.attended, self.stream, STREAM)
             normalize(self.stream, layer.norm, self.normed)
             layer.gate_up.product(self.normed, self.inner, GATED)
-            layer.down.product(self.inner, self.stream, STREAM, self.stream)
+            layer.down.product(self.inner, self.stream, STREAM)
         normalize(self.stream, self.norm, self.normed)
         self.head.product(self.normed, self.logits, FLOATS)
 
@@ -201,10 +142,10 @@ class Decoder:
             self.length += 1
             self.graph.replay()
             return self.logits.cpu().numpy()
-        ids = torch.tensor(tokens, dtype=torch.int32, device=DEVICE)
+        ids = torch.tensor(tokens, dtype=torch.int32, device=GPU)
         ends = torch.cat([self.read(part) for part in ids.split(STEP)])[list(positions)]
         normed = F.rms_norm(ends, (HIDDEN_SIZE,), self.norm, RMS_NORM_EPS)
-        logits = torch.empty(len(ends), VOCAB_SIZE, device=DEVICE)
+        logits = torch.empty(len(ends), VOCAB_SIZE, device=GPU)
         for some, made in zip(normed.split(TOKENS), logits.split(TOKENS), strict=True):
             self.head.product(some, made, FLOATS)
         return logits.cpu().numpy()
@@ -237,27 +178,6 @@ class Decoder:
             x = x + F.linear(F.silu(gate) * up, layer.down.unpacked(self.matrix))
         self.length = end
         return x
-
-
-def load(packed: Checkpoint, name: str) -> Tensor:
-    """Load a tensor onto the device."""
-    if name not in packed.places:
-        packed.refuse(f"{name} is missing in {packed.folder}")
-    place = packed.places[name]
-    kind, bits = TYPES[place.dtype], torch.from_numpy(packed.raw(name))
-    return bits.view(kind).view(place.shape).to(DEVICE)
-
-
-def room(*shape: int) -> Tensor:
-    """Allocate a tensor on the device."""
-    return torch.zeros(shape, dtype=DTYPE, device=DEVICE)
-
-
-def look_up(head: Matrix, tokens: Tensor, y: Tensor) -> None:
-    """Look tokens up in the head, which is the embedding, too: (T,) -> (T, C)."""
-    kernel = product_kernel("look_up", head.bits, head.sparse, 0)
-    given = [head.values, head.places, head.scales, tokens, y, HIDDEN_SIZE]
-    kernel((len(tokens), 1, 1), (256, 1, 1), given)
 
 
 def normalize(x: Tensor, weight: Tensor, y: Tensor) -> None:

@@ -142,7 +142,7 @@ class Packed:
         bits, done = bits_of(stored.parts[0]), Counter()
         for rows in rows_in_order(self.weights, stored):
             levels = rows[0]
-            zero = 2 ** (bits - 1) if bits < 16 else 0
+            zero = 2 ** (bits - 1)
             if is_pruned(stored.parts[0]):
                 self.zeros += int(np.count_nonzero(levels == zero))
                 self.pruned += levels.size

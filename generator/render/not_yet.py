@@ -14,6 +14,7 @@ from leangen.spec import Spec
 from leangen.spec.spec import Model
 
 GROUPS = (32, 64, 128)  # inputs, into which kernels.py parts a unit
+WIDEST_HEAD = 256  # which a warp has 8 features a lane for
 MOST_SHARE = 8  # heads for which kernels.py has room
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
@@ -62,6 +63,9 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "target.context", what, f"context: {model.sliding_window}, or less"
     if model.num_attention_heads > MOST_SHARE * model.num_key_value_heads:
         what = f"more than {MOST_SHARE} query heads a key head in torch"
+        yield named, what, instead
+    if model.head_dim > WIDEST_HEAD:
+        what = f"heads wider than {WIDEST_HEAD} in torch"
         yield named, what, instead
     if model.hidden_size % 16 or model.intermediate_size % 16:
         yield named, "widths that 16 does not divide in torch", instead

@@ -223,13 +223,9 @@ STAGES = (
         writes=lambda spec: ("gguf",),
         present=lambda spec: "gguf" in spec.export.formats,
     ),
-    Stage(
-        "kernels",
-        fields=("model",),
-        present=packs,
-        runs=False,
-        part_of=("serve",),
-    ),
+    Stage("kernels", present=packs, runs=False),
+    Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
+    Stage("weights", fields=("model",), present=packs, runs=False, part_of=("serve",)),
     Stage(
         "decoder",
         fields=("model", "target.context"),

@@ -1,9 +1,9 @@
-"""What the kernels of a GPU compute, in torch on a CPU: appended to kernels.py in tests.
+"""What the kernels of a GPU compute, in torch on a CPU: appended to both their modules in tests.
 
 `read_weights` finds each weight where the CUDA source says that it lies (`element` there).
 """
 
-# ruff: noqa: F821 - the names are those of kernels.py
+# ruff: noqa: F821 - the names are those of kernels.py and products.py
 # mypy: ignore-errors
 import math
 from functools import cache
@@ -51,10 +51,10 @@ def read_weights(values, places, scales, K, N, bits, sparse):
 
 @cache
 def product_kernel(name, bits, sparse, how):
-    def product(values, places, scales, x, beside, y, K, N, tokens):
+    def product(values, places, scales, x, y, K, N, tokens):
         made = x.float().view(tokens, K) @ read(values, places, scales, K, N).T
         if how == 1:
-            made += beside.float().view(tokens, N)
+            made += y.float().view(tokens, N)
         if how == 2:
             gate, up = made.view(tokens, -1, 2, 8).unbind(2)
             made = (torch.nn.functional.silu(gate) * up).flatten(1)

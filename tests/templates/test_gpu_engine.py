@@ -1,7 +1,7 @@
-"""The engine of a GPU, its kernels replaced by what they compute: beside transformers.
+"""The engine of a GPU beside transformers, its kernels replaced by what they compute.
 
-What the CUDA source itself computes is compared on a card (benchmarks/kernels.py); here it
-is compiled, where NVIDIA's compiler is installed, and its layout held against the manual's.
+On a machine with a GPU they are the kernels themselves. Without one their source is compiled,
+where NVIDIA's compiler is installed, and its layout held against the manual's.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ def peak_device_bytes() -> int:
     return 1
 """
 STAND_INS = Path(__file__).with_name("kernels_in_torch.py").read_text()
-RECORD = "    def record(self)"
+CAUSAL = "torch.ones(len(tokens), end).bool().tril(end - len(tokens))"
 REPLAYED = """    def record(self):
         return SimpleNamespace(replay=self.step)
 
@@ -85,25 +85,39 @@ def packed(
     """Build a folder for a GPU, let it run without one, and export."""
     (models / f"{name}.yaml").write_text(PAGE.format(name=name, **page))
     folder = built(models / f"{name}.yaml")
-    with (folder / "tensors.py").open("a") as file:
-        file.write(ON_CPU)
-    with (folder / "kernels.py").open("a") as file:
-        file.write("\n\n" + STAND_INS)
-    script = (folder / "decoder.py").read_text().replace(RECORD, REPLAYED)
-    script = script.replace('DEVICE = "cuda"', 'DEVICE = "cpu"')
-    script = script.replace("if not torch.cuda.is_available()", "if False")
-    script = script.replace(
-        "\nimport json\n", "\nimport json\nfrom types import SimpleNamespace\n"
-    )
-    script = script.replace(
-        "causal_lower_right(len(tokens), end)", "lower_right(len(tokens), end)"
-    )
-    script += "\n\ndef lower_right(T, end):\n    return torch.ones(T, end).bool().tril(end - T)\n"
-    (folder / "decoder.py").write_text(script)
+    if not torch.cuda.is_available():
+        without_gpu(folder)
     if page["sparsity"] != "{pattern: dense}":
         assert run_here(folder, "prune") == ""
     assert run_here(folder, "export") == ""
     return folder
+
+
+def without_gpu(folder: Path) -> None:
+    """Put stand-ins where a folder asks for a GPU, for its kernels and for torch's."""
+    changes = {
+        "weights.py": [('GPU = "cuda"', 'GPU = "cpu"')],
+        "decoder.py": [
+            ("    def record(self)", REPLAYED),
+            ("if not torch.cuda.is_available()", "if False"),
+            ("\nimport json\n", "\nimport json\nfrom types import SimpleNamespace\n"),
+            ("causal_lower_right(len(tokens), end)", CAUSAL),
+        ],
+        "instrument.py": [
+            ('HIDDEN_DEVICE = "cuda"', 'HIDDEN_DEVICE = "cpu"'),
+            ("torch.cuda.get_device_name()", "'no GPU'"),
+        ],
+    }
+    for name, pairs in changes.items():
+        script = (folder / name).read_text()
+        for old, new in pairs:
+            assert old in script, old
+            script = script.replace(old, new)
+        (folder / name).write_text(script)
+    added = {"tensors": ON_CPU, "kernels": STAND_INS, "products": STAND_INS}
+    for name, text in added.items():
+        with (folder / f"{name}.py").open("a") as file:
+            file.write(f"\n\n{text}")
 
 
 def as_exported(folder: Path, ours: SimpleNamespace) -> Any:
@@ -271,8 +285,10 @@ def test_the_kernels_compile(architecture: str, sources: Path) -> None:
     compiler = pytest.importorskip("nvidia.cu13", reason="NVIDIA's compiler is missing")
     (library,) = Path(compiler.__path__[0]).glob("lib/libnvrtc.so.*")
     nvrtc = ctypes.CDLL(str(library))
-    text = (sources / "kernels.py").read_text()
-    products, steps = re.findall(r' = r"""(.*?)"""', text, re.DOTALL)
+    products, steps = (
+        re.findall(r' = r"""(.*?)"""', (sources / name).read_text(), re.DOTALL)[0]
+        for name in ("products.py", "kernels.py")
+    )
     for sparse, how in np.ndindex(2, 4):
         settings = f"BITS=4 GROUP=32 WARPS=8 AHEAD=4 SPARSE={sparse} HOW={how}"
         compile_kernels(nvrtc, products, architecture, settings)
@@ -301,10 +317,6 @@ def test_the_evaluation_takes_speed_and_texts_from_the_engine(
     page = {"model": "tied", "bits": 4, "group": ", group_size: 32"}
     folder = packed(models, run_here, "evaluated", sparsity=TWO_OF_FOUR, **page)
     assert run_here(folder, "data") == ""
-    script = (folder / "instrument.py").read_text()
-    script = script.replace('HIDDEN_DEVICE = "cuda"', 'HIDDEN_DEVICE = "cpu"')
-    script = script.replace("torch.cuda.get_device_name()", "'no GPU'")
-    (folder / "instrument.py").write_text(script)
     assert run_here(folder, "evaluate") == ""
     report = json.loads((folder / "artifacts" / "report.json").read_text())
     exported = report["models"]["exported"]
