@@ -91,5 +91,3 @@ def look_up(head: Matrix, tokens: Tensor, y: Tensor) -> None:
     kernel = product_kernel("look_up", head.bits, head.sparse, PLAIN)
     given = [head.values, head.places, head.scales, tokens, y, HIDDEN_SIZE]
     kernel((len(tokens), 1, 1), (256, 1, 1), given)
-
-
