@@ -5,8 +5,9 @@
 Each row is a folder that leangen builds for a checkpoint of which there is config.json
 alone; its artifacts/packed is filled with random weights in the layout of its export.py.
 A step is the decoder's CUDA graph alone, behind so many tokens; tokens a second are those
-of `running.py`: with Python, and with the logits brought to the host. The first row, in
-16 bits, is measured once more with torch's products (cuBLAS) in place of ours.
+of `running.py`: with Python, and with the logits brought to the host. 16 bits are measured
+once more with torch's products (cuBLAS) in the layers in place of ours, and 4 bits with torch's
+own for 4 bits; norms and gates are then compiled by torch, and all else is the same.
 """
 
 import argparse
@@ -112,26 +113,49 @@ def step(graph):
 
 found["step"] = step(engine.graph)
 found |= speeds(engine, engine.forward)
-if products == "cublas":
-    dense = {}
+
+@torch.compile
+def normed(x, norm):
+    return F.rms_norm(x, x.shape[-1:], norm, 1e-5)
+
+@torch.compile
+def gated(made):
+    gate, up = made.chunk(2, 1)
+    return F.silu(gate) * up
+
+def by_torch(make):
+    held = {}
     for layer in engine.layers:
-        for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down, engine.head):
-            how = GATED if matrix is layer.gate_up else 0
-            room = weights.room(matrix.out * matrix.width)
-            dense[matrix] = dense.get(matrix, matrix.unpacked(room, how))
+        for matrix in (layer.qkv, layer.o, layer.gate_up, layer.down):
+            held[matrix] = make(matrix, GATED if matrix is layer.gate_up else 0)
 
-    def product(matrix, x, y, how=0):
-        made = F.linear(x, dense[matrix])
+    def product(matrix, x, y, how=0, norm=None):
+        if matrix is engine.head:
+            return ours(matrix, x, y, how, norm)
+        made = held[matrix](x if norm is None else normed(x, norm))
         if how == STREAM:
-            made = made + y
-        if how == GATED:
-            gate, up = made.chunk(2, 1)
-            made = F.silu(gate) * up
-        y.copy_(made)
+            y.add_(made)
+        else:
+            y.copy_(gated(made) if how == GATED else made)
 
-    weights.Matrix.product = product
+    ours, weights.Matrix.product = weights.Matrix.product, product
     with torch.no_grad():
-        found["cublas"] = step(engine.record())
+        took = step(engine.record())
+    weights.Matrix.product = ours
+    return took
+
+def in_bf16(matrix, how):
+    dense = matrix.unpacked(weights.room(matrix.out * matrix.width), how)
+    return lambda x: F.linear(x, dense)
+
+def in_4_bits(matrix, how):
+    levels = torch.randint(256, (matrix.out, matrix.width // 2), device="cuda").to(torch.uint8)
+    packed = torch.ops.aten._convert_weight_to_int4pack(levels, 8)
+    scales = torch.rand(matrix.width // 128, matrix.out, 2, device="cuda").bfloat16() / 100
+    return lambda x: torch.ops.aten._weight_int4pack_mm(x, packed, 128, scales)
+
+for name in products.split():
+    found[name] = by_torch(globals()[name])
 print(json.dumps(found))
 """
 HEAD = """
@@ -184,15 +208,15 @@ def build(
 
 def figures(asked: argparse.Namespace, folder: Path, row: str) -> list[str]:
     """Run the engine of a folder in a process of its own."""
-    products = "cublas" if row == "16 bits" else ""
+    products = {"16 bits": "in_bf16", "4 bits": "in_4_bits"}.get(row, "")
     call = [sys.executable, "-c", MEASURE, json.dumps(asked.behind), products]
     done = subprocess.run(call, cwd=folder, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     planned = json.loads((folder / "plan.json").read_text())["stages"]["serve"]
     packed = (folder / "artifacts" / "packed").iterdir()
     step = " / ".join(f"{took:.3f}" for took in found["step"])
-    if "cublas" in found:
-        step += f" (cuBLAS {' / '.join(f'{took:.3f}' for took in found['cublas'])})"
+    for name in products.split():
+        step += f" (torch {name} {' / '.join(f'{took:.3f}' for took in found[name])})"
     return [
         f"{sum(file.stat().st_size for file in packed) / 1e9:.2f}",
         f"{found['start']:.1f}",

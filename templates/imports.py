@@ -7,6 +7,7 @@ import argparse
 import ast
 import codecs
 import copy
+import ctypes
 import fcntl
 import functools
 import hashlib
@@ -32,6 +33,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from ctypes import c_int, c_void_p
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property, partial
@@ -121,6 +123,7 @@ from artifacts import (
     write_json,
     writing,
 )
+from attention import SPLITS, THREADS, attend
 from checkpoint import (
     CHECKPOINT,
     INDEX,
@@ -142,7 +145,7 @@ from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about
-from kernels import KEYS, MERGERS, NORM_THREADS, THREADS, compiled, step_kernel
+from kernels import Kernel, multiprocessors
 from layout import create, lay_out
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat
@@ -162,7 +165,7 @@ from products import (
     PLAIN,
     STREAM,
     TOKENS,
-    WARPS,
+    multiply,
     product_kernel,
 )
 from progress import note, progress_of, resume

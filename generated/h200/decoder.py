@@ -1,7 +1,7 @@
 """The engine: a step of tokens in, the logits after them out, in torch on a GPU.
 
 One token goes through kernels that read the weights as they are packed (products.py), and
-those between them (kernels.py); they are recorded once and replayed, or launching them would
+their attention (attention.py); they are recorded once and replayed, or launching them would
 take longer than they do. A prompt goes through torch's own products, each matrix unpacked
 for them into one buffer.
 
@@ -32,9 +32,9 @@ from architecture import (
     rotary_frequencies,
 )
 from artifacts import ARTIFACTS, reading, require, stop
+from attention import SPLITS, THREADS, attend
 from checkpoint import Checkpoint, shards
-from kernels import KEYS, MERGERS, NORM_THREADS, THREADS, step_kernel
-from products import FLOATS, GATED, STREAM, TOKENS
+from products import FLOATS, GATED, PLAIN, STREAM, TOKENS
 from weights import ATTENDED, DTYPE, GPU, QKV, Layer, Matrix, load_tensor, look_up, room
 
 CONTEXT = 1024  # target.context: tokens that keys and values have room for
@@ -61,8 +61,9 @@ class Decoder:
         self.make_room()
         self.length = 0  # tokens in the sequence; set it to 0 to start another one
         self.graph = self.record()
-        logits = self.forward([0], [0])
-        if not np.isfinite(logits).all() or not logits.any():
+        # The second is a prompt: its kernels are compiled before somebody waits for them.
+        both = [self.forward(tokens, [0]) for tokens in ([0], [0, 0])]
+        if not np.isfinite(both).all() or not np.all(np.any(both, axis=2)):
             packed.refuse(f"{folder} makes logits that are not finite, or all zero")
         self.length = 0
 
@@ -76,13 +77,13 @@ class Decoder:
         self.token, self.position = (
             torch.zeros(1, dtype=torch.int32, device=GPU) for _ in range(2)
         )
-        self.stream, self.normed = room(1, HIDDEN_SIZE), room(1, HIDDEN_SIZE)
+        self.stream = room(1, HIDDEN_SIZE)
         self.qkv, self.attended = room(1, QKV), room(1, ATTENDED)
         self.inner = room(1, INTERMEDIATE_SIZE)
         self.logits = torch.empty(1, VOCAB_SIZE, device=GPU)
-        self.blocks = -(-CONTEXT // KEYS)
-        parts = NUM_ATTENTION_HEADS * self.blocks * (HEAD_DIM + 2)
+        parts = NUM_ATTENTION_HEADS * SPLITS * (HEAD_DIM + 2)
         self.parts = torch.empty(parts, device=GPU)
+        self.ended = torch.zeros(NUM_KEY_VALUE_HEADS, dtype=torch.int32, device=GPU)
         widest = max(QKV * HIDDEN_SIZE, 2 * INTERMEDIATE_SIZE * HIDDEN_SIZE)
         self.matrix = room(widest)
 
@@ -101,15 +102,12 @@ class Decoder:
         """Launch what one token needs."""
         look_up(self.head, self.token, self.stream)
         for layer, keys, values in self.through():
-            normalize(self.stream, layer.attention_norm, self.normed)
-            layer.qkv.product(self.normed, self.qkv)
+            layer.qkv.product(self.stream, self.qkv, PLAIN, layer.attention_norm)
             self.attend(keys, values)
             layer.o.product(self.attended, self.stream, STREAM)
-            normalize(self.stream, layer.norm, self.normed)
-            layer.gate_up.product(self.normed, self.inner, GATED)
+            layer.gate_up.product(self.stream, self.inner, GATED, layer.norm)
             layer.down.product(self.inner, self.stream, STREAM)
-        normalize(self.stream, self.norm, self.normed)
-        self.head.product(self.normed, self.logits, FLOATS)
+        self.head.product(self.stream, self.logits, FLOATS, self.norm)
 
     def through(self) -> Iterator[tuple[Layer, Tensor, Tensor]]:
         """Go through the layers, with the keys and values of each: (K, CONTEXT, D)."""
@@ -117,16 +115,10 @@ class Decoder:
 
     def attend(self, keys: Tensor, values: Tensor) -> None:
         """Let one token attend to those before it, and to itself: (K, CONTEXT, D) each."""
-        heads, at = QKV // HEAD_DIM, self.position
-        cache = [self.qkv, self.angles, at, keys, values, CONTEXT]
-        step_kernel("rotate")((heads, 1, 1), (HEAD_DIM // 2, 1, 1), cache)
-        grid = (NUM_KEY_VALUE_HEADS, self.blocks, 1)
-        read = [self.qkv, keys, values, at, self.parts, CONTEXT]
-        step_kernel("attend")(grid, (THREADS, 1, 1), read)
-        found = [self.parts, at, self.attended, self.blocks]
-        lent = 4 * (HEAD_DIM + 1) * MERGERS
-        block = (32 * MERGERS, 1, 1)
-        step_kernel("merge")((NUM_ATTENTION_HEADS, 1, 1), block, found, lent)
+        given = [self.qkv, self.angles, self.position, keys, values]
+        made = [self.parts, self.ended, self.attended]
+        grid = (NUM_KEY_VALUE_HEADS, SPLITS)
+        attend()(grid, THREADS, [*given, *made, CONTEXT])
 
     @torch.no_grad()
     def forward(self, tokens: Sequence[int], positions: Sequence[int]) -> np.ndarray:
@@ -178,12 +170,6 @@ class Decoder:
             x = x + F.linear(F.silu(gate) * up, layer.down.unpacked(self.matrix))
         self.length = end
         return x
-
-
-def normalize(x: Tensor, weight: Tensor, y: Tensor) -> None:
-    """Normalize one token's stream: (1, C)."""
-    given = [x, weight, y, HIDDEN_SIZE]
-    step_kernel("normalize")((1, 1, 1), (NORM_THREADS, 1, 1), given)
 
 
 def rotated(x: Tensor, angles: Tensor) -> Tensor:

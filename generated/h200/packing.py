@@ -1,4 +1,4 @@
-"""How matrices lie in artifacts/packed: as a GPU's tensor cores read them (kernels.py).
+"""How matrices lie in artifacts/packed: as a GPU's tensor cores read them (products.py).
 
 Tiles of 16 rows, units of 128 inputs; zeros fill the last ones up. A lane of a warp has
 16 bytes side by side: the weights that it multiplies, in the order in which it does. The

@@ -17,7 +17,7 @@ from architecture import (
 )
 from checkpoint import Checkpoint
 from packing import tiles_of
-from products import PLAIN, WARPS, product_kernel
+from products import PLAIN, multiply, product_kernel
 
 GPU = "cuda"
 DTYPE = torch.bfloat16
@@ -43,19 +43,22 @@ class Matrix:
         if (tiles, units) != tiles_of((out, width)):
             packed.refuse(f"{name} in {packed.folder} is of another size")
 
-    def product(self, x: Tensor, y: Tensor, how: int = PLAIN) -> None:
-        """Multiply up to 8 tokens: (T, in) -> (T, out)."""
-        kernel = product_kernel("product", self.bits, self.sparse, how)
-        given = [self.values, self.places, self.scales, x, y]
-        sizes = [self.width, self.out, x.numel() // self.width]
-        kernel((len(self.values), 1, 1), (32 * WARPS, 1, 1), [*given, *sizes])
+    def product(
+        self, x: Tensor, y: Tensor, how: int = PLAIN, norm: Tensor | None = None
+    ) -> None:
+        """Multiply a few tokens, or one that is normalized first: (T, in) -> (T, out)."""
+        tokens = x.numel() // self.width
+        kind = self.bits, self.sparse, how, norm is not None
+        given = [self.values, self.places, self.scales, x, x if norm is None else norm]
+        sizes = [self.width, self.out, tokens]
+        multiply(kind, (*self.values.shape[:2], tokens), [*given, y, *sizes])
 
     def unpacked(self, room: Tensor, how: int = PLAIN) -> Tensor:
         """Unpack the matrix into the room for it: (out, in)."""
         kernel = product_kernel("unpack", self.bits, self.sparse, how)
         weight = room[: self.out * self.width].view(self.out, self.width)
         given = [self.values, self.places, self.scales, weight, self.width, self.out]
-        kernel((-(-self.width // 256), self.out, 1), (256, 1, 1), given)
+        kernel((self.out, -(-self.width // 256)), 256, given)
         return weight
 
 
@@ -90,4 +93,4 @@ def look_up(head: Matrix, tokens: Tensor, y: Tensor) -> None:
     """Look tokens up in the head, which is the embedding, too: (T,) -> (T, C)."""
     kernel = product_kernel("look_up", head.bits, head.sparse, PLAIN)
     given = [head.values, head.places, head.scales, tokens, y, HIDDEN_SIZE]
-    kernel((len(tokens), 1, 1), (256, 1, 1), given)
+    kernel((len(tokens), 1), 256, given)

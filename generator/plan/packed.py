@@ -10,7 +10,7 @@ from leangen.spec.matrices import named, projections
 
 LAYOUT = "packing.py: tiles of 16 rows, units of 128 inputs"
 ROWS, UNIT = 16, 128
-KEYS = 64  # that a block attends to: kernels.py
+SPLITS = 32  # of the tokens that one attends to: attention.py
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def working(spec: Spec) -> Item:
     reads = (heads + 2 * model.num_key_value_heads) * model.head_dim
     widest = model.hidden_size * max(2 * model.intermediate_size, reads)
     each = 2 * model.hidden_size + 4 * model.intermediate_size
-    blocks = -(-context // KEYS)
-    split = 4 * heads * blocks * (model.head_dim + 2) + 4 * context * model.head_dim
+    split = 4 * heads * SPLITS * (model.head_dim + 2) + 4 * context * model.head_dim
     formula = (
         f"{widest:,} x 16 bits, the largest matrix unpacked; "
         f"{tokens:,} tokens x {each:,} x 16 bits; {split:,} bytes of angles and heads"

@@ -13,9 +13,10 @@ from leangen.generator.stages.traits import (
 from leangen.spec import Spec
 from leangen.spec.spec import Model
 
-GROUPS = (32, 64, 128)  # inputs, into which kernels.py parts a unit
+GROUPS = (32, 64, 128)  # inputs, into which products.py parts a unit
 WIDEST_HEAD = 256  # which a warp has 8 features a lane for
-MOST_SHARE = 8  # heads for which kernels.py has room
+MOST_SHARE = 8  # heads for which attention.py has room
+WIDEST_INNER = 28_672  # inputs that a block of products.py has room for on any such GPU
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
 
@@ -69,6 +70,8 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield named, what, instead
     if model.hidden_size % 16 or model.intermediate_size % 16:
         yield named, "widths that 16 does not divide in torch", instead
+    if model.intermediate_size > WIDEST_INNER:
+        yield named, f"a feed-forward wider than {WIDEST_INNER:,} in torch", instead
     if spec.quantization.weights < 16 and spec.quantization.group_size not in GROUPS:
         what = f"groups of {spec.quantization.group_size} in torch"
         yield "quantization.group_size", what, "32, 64 or 128"

@@ -1,9 +1,9 @@
-"""What the kernels of a GPU compute, in torch on a CPU: appended to both their modules in tests.
+"""What the kernels of a GPU compute, in torch on a CPU: appended to their modules in tests.
 
 `read_weights` finds each weight where the CUDA source says that it lies (`element` there).
 """
 
-# ruff: noqa: F821 - the names are those of kernels.py and products.py
+# ruff: noqa: F821 - the names are those of the modules
 # mypy: ignore-errors
 import math
 from functools import cache
@@ -50,9 +50,12 @@ def read_weights(values, places, scales, K, N, bits, sparse):
 
 
 @cache
-def product_kernel(name, bits, sparse, how):
-    def product(values, places, scales, x, y, K, N, tokens):
-        made = x.float().view(tokens, K) @ read(values, places, scales, K, N).T
+def product_kernel(name, bits, sparse, how, normed=False):
+    def product(values, places, scales, x, norm, y, K, N, tokens):
+        x = x.float().view(tokens, K)
+        if normed:
+            x = torch.nn.functional.rms_norm(x, (K,), norm.float(), RMS_NORM_EPS)
+        made = x @ read(values, places, scales, K, N).T
         if how == 1:
             made += y.float().view(tokens, N)
         if how == 2:
@@ -77,34 +80,26 @@ def product_kernel(name, bits, sparse, how):
     return launched(locals()[name])
 
 
-def step_kernel(name):
-    def normalize(stream, weight, y, C):
-        eps = RMS_NORM_EPS
-        y.copy_(torch.nn.functional.rms_norm(stream.float(), (C,), weight.float(), eps))
-
-    def rotate(qkv, angles, position, keys, values, context):
+def attend():
+    def attend(qkv, angles, position, keys, values, parts, ended, y, context):
         at, K = int(position), NUM_KEY_VALUE_HEADS
-        heads = qkv.view(-1, HEAD_DIM)
+        heads = qkv.view(-1, HEAD_DIM).float()
         cosine, sine = angles[at].chunk(2)
-        a, b = heads[:-K].float().chunk(2, 1)
-        heads[:-K] = torch.cat(
-            (a * cosine - b * sine, b * cosine + a * sine), 1
-        ).bfloat16()
-        keys[:, at], values[:, at] = heads[-2 * K : -K], heads[-K:]
+        a, b = heads[:-K].chunk(2, 1)
+        turned = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1)
+        keys[:, at], values[:, at] = turned[-K:], heads[-K:]
+        share = NUM_ATTENTION_HEADS // K
+        past = (c[:, : at + 1].float() for c in (keys, values))
+        k, v = (c.repeat_interleave(share, 0) for c in past)
+        scores = (k @ turned[:-K, :, None])[:, :, 0] / math.sqrt(HEAD_DIM)
+        y.copy_((torch.softmax(scores, 1)[:, None] @ v).view_as(y))
 
-    def attend(qkv, keys, values, position, parts, context):
-        end = int(position) + 1
-        q = qkv.view(-1, HEAD_DIM)[:NUM_ATTENTION_HEADS].float()
-        share = NUM_ATTENTION_HEADS // NUM_KEY_VALUE_HEADS
-        k, v = (c[:, :end].float().repeat_interleave(share, 0) for c in (keys, values))
-        scores = torch.softmax((k @ q[:, :, None])[:, :, 0] / math.sqrt(HEAD_DIM), 1)
-        parts.view(-1)[: q.numel()] = (scores[:, None] @ v).flatten()
+    return launched(attend)
 
-    def merge(parts, position, y, blocks):
-        y.copy_(parts[: y.numel()].view_as(y))
 
-    return launched(locals()[name])
+def multiprocessors():
+    return 4
 
 
 def launched(kernel):
-    return lambda grid, block, given, lent=0: kernel(*given)
+    return lambda grid, threads, given, lent=0: kernel(*given)

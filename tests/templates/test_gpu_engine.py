@@ -114,7 +114,7 @@ def without_gpu(folder: Path) -> None:
             assert old in script, old
             script = script.replace(old, new)
         (folder / name).write_text(script)
-    added = {"tensors": ON_CPU, "kernels": STAND_INS, "products": STAND_INS}
+    added = {"tensors": ON_CPU, "attention": STAND_INS, "products": STAND_INS}
     for name, text in added.items():
         with (folder / f"{name}.py").open("a") as file:
             file.write(f"\n\n{text}")
@@ -285,15 +285,16 @@ def test_the_kernels_compile(architecture: str, sources: Path) -> None:
     compiler = pytest.importorskip("nvidia.cu13", reason="NVIDIA's compiler is missing")
     (library,) = Path(compiler.__path__[0]).glob("lib/libnvrtc.so.*")
     nvrtc = ctypes.CDLL(str(library))
-    products, steps = (
+    prelude, products, attention = (
         re.findall(r' = r"""(.*?)"""', (sources / name).read_text(), re.DOTALL)[0]
-        for name in ("products.py", "kernels.py")
+        for name in ("kernels.py", "products.py", "attention.py")
     )
-    for sparse, how in np.ndindex(2, 4):
-        settings = f"BITS=4 GROUP=32 WARPS=8 AHEAD=4 SPARSE={sparse} HOW={how}"
-        compile_kernels(nvrtc, products, architecture, settings)
-    settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 KEYS=64"
-    compile_kernels(nvrtc, steps, architecture, f"{settings} EPSILON=1e-5f")
+    for sparse, normed, how in np.ndindex(2, 2, 4):
+        settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 EPSILON=1e-5f TILES=4"
+        settings += f" SPARSE={sparse} NORMED={normed} HOW={how}"
+        compile_kernels(nvrtc, prelude + products, architecture, settings)
+    settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 BATCH=4 SPLITS=32"
+    compile_kernels(nvrtc, prelude + attention, architecture, settings)
 
 
 def compile_kernels(nvrtc: Any, source: str, architecture: str, settings: str) -> None:
