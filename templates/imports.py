@@ -145,7 +145,7 @@ from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about
-from kernels import Kernel, multiprocessors
+from kernels import Kernel, multiprocessors, shared_memory
 from layout import create, lay_out
 from listener import Listener
 from messages import read_chat, stream_chat, whole_chat

@@ -81,6 +81,7 @@ class Decoder:
         self.qkv, self.attended = room(1, QKV), room(1, ATTENDED)
         self.inner = room(1, INTERMEDIATE_SIZE)
         self.logits = torch.empty(1, VOCAB_SIZE, device=GPU)
+        self.on_host = torch.empty(1, VOCAB_SIZE, pin_memory=True)
         parts = NUM_ATTENTION_HEADS * SPLITS * (HEAD_DIM + 2)
         self.parts = torch.empty(parts, device=GPU)
         self.ended = torch.zeros(NUM_KEY_VALUE_HEADS, dtype=torch.int32, device=GPU)
@@ -133,7 +134,8 @@ class Decoder:
             self.position.fill_(self.length)
             self.length += 1
             self.graph.replay()
-            return self.logits.cpu().numpy()
+            self.on_host.copy_(self.logits)
+            return self.on_host.numpy()
         ids = torch.tensor(tokens, dtype=torch.int32, device=GPU)
         ends = torch.cat([self.read(part) for part in ids.split(STEP)])[list(positions)]
         normed = F.rms_norm(ends, (HIDDEN_SIZE,), self.norm, RMS_NORM_EPS)

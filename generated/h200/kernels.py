@@ -122,3 +122,9 @@ def check(code: int) -> None:
 def multiprocessors() -> int:
     """Count the GPU's multiprocessors."""
     return torch.cuda.get_device_properties().multi_processor_count
+
+
+@cache
+def shared_memory() -> int:
+    """Count the bytes that a block may have of a multiprocessor's own memory."""
+    return torch.cuda.get_device_properties().shared_memory_per_block_optin

@@ -15,12 +15,12 @@ from functools import cache
 from torch import Tensor
 
 from architecture import HIDDEN_SIZE, RMS_NORM_EPS
-from kernels import Kernel, multiprocessors
+from kernels import Kernel, multiprocessors, shared_memory
 from packing import UNIT
 from rounding import GROUP_SIZE
 
-WARPS = {4: 16, 8: 16, 16: 8}  # of a block, by bits
 AHEAD = {4: 2, 8: 1, 16: 1}  # units that a warp has asked for, by bits
+LARGE = 200_000  # bytes of shared memory: those of data centers' GPUs since Hopper have them
 BUSY = 32  # warps that a multiprocessor runs at once
 TILES = 4  # that a block multiplies before its warps put their sums together
 TOKENS = max(1, min(TILES, 8_192 // HIDDEN_SIZE))  # that are multiplied at once
@@ -302,12 +302,19 @@ def product_kernel(
         "NORMED": int(normed),
         "EPSILON": f"{RMS_NORM_EPS!r}f",
         "GROUP": GROUP,
-        "WARPS": WARPS[bits],
+        "WARPS": warps_of(bits),
         "AHEAD": AHEAD[bits],
         "SLOT": slot_of(bits, sparse),
         "TILES": TILES,
     }
     return Kernel(PRODUCTS, name, settings)
+
+
+def warps_of(bits: int) -> int:
+    """Count the warps of a block: 16 bits come fastest to many, where they have the room."""
+    if bits < 16:
+        return 16
+    return 32 if shared_memory() > LARGE else 8
 
 
 def slot_of(bits: int, sparse: bool) -> int:
@@ -323,7 +330,7 @@ def multiply(kind: Kind, shape: Sequence[int], given: Sequence[Tensor | int]) ->
     """
     bits, sparse = kind[:2]
     tiles, units, tokens = shape
-    warps = WARPS[bits]
+    warps = warps_of(bits)
     turns = -(-tiles // (BUSY // warps * multiprocessors()))
     lent = 2 * UNIT * units * tokens + 64 * TILES * warps
     lent += warps * AHEAD[bits] * slot_of(bits, sparse)

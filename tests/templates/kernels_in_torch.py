@@ -101,5 +101,9 @@ def multiprocessors():
     return 4
 
 
+def shared_memory():
+    return 100_000
+
+
 def launched(kernel):
     return lambda grid, threads, given, lent=0: kernel(*given)
