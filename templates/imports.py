@@ -64,7 +64,7 @@ from tokenizers import (
 )
 from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
-from torch.linalg import vecdot, vector_norm
+from torch.linalg import solve_triangular, vecdot, vector_norm
 from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 from torch.optim.lr_scheduler import LambdaLR

@@ -1,6 +1,6 @@
 """Fitting to calibration text: two models' hidden states, a layer of each, and its moments."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, largest
@@ -17,16 +17,40 @@ SOLVER = {"cpu": 0, "cuda": 230 * MIB}
 # At once, at most: chosen. Fewer where a token takes more than so many bytes leave room for.
 USEFUL_TOKENS = {"cpu": 4_096, "cuda": 16_384}
 USEFUL_BYTES = 640 * MIB
-# Of matrices while they are changed: as they were, their goal, themselves, and in conjugate
-# gradients what is left, the step, what it moves and the next step, in float32, and which stay.
-BYTES_OF_CHANGE = 29
-FACTORS = 3  # H, its inverse, and the triangle of that
 # On a CPU glibc keeps much of what is freed: fitted to SmolLM2-135M, torch 2.13.0 on x86.
 KEPT = {"cpu": 2.25, "cuda": 1}
 # Seconds that one column's weights take to fix: on one H200 and on two x86 cores.
 COLUMN = {"cpu": (1e-4, 1e-3), "cuda": (1e-5, 3e-5)}
+ROWS = 2_048  # of a matrix, which are refined at once: chosen
 REFINEMENTS = 30  # of a matrix, by conjugate gradients
-PASSES = 4  # one and a half of the reference's, two and a half of the changed model's
+PASSES = 3  # one of the reference's, two of the changed model's
+# Of rows that are refined: how far they are, what is left, the step, what it moves, the
+# next step, and products of two of these, in float32.
+BYTES_OF_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Change:
+    """Bytes a weight that are held while H is factored, columns are fixed, and what stays is fitted."""
+
+    factoring: int
+    fixing: int
+    refining: int  # 0 where nothing is fitted once more
+
+
+PRUNING = Change(4, 8, 9)  # the goal; what comes of it; which weights stay
+# The goal; what comes of it, in two orders, and its scales; with zeros a second goal, and
+# twice which weights stay.
+ROUNDING, ROUNDING_ZEROS = Change(4, 16, 0), Change(9, 22, 9)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Matrices that are changed as one, and how many numbers of a token tell what they miss."""
+
+    inputs: int
+    outputs: int
+    missed: int
 
 
 def sequences_of(spec: Spec) -> int:
@@ -38,39 +62,51 @@ def sequences_of(spec: Spec) -> int:
     )
 
 
-def plan_fitting(stage: str, passes: Passes) -> StagePlan:
+def plan_fitting(stage: str, passes: Passes, change: Change) -> StagePlan:
     """Plan a stage that changes matrices and fits them."""
     room = USEFUL_BYTES // _bytes_a_token(passes)
     useful = min(USEFUL_TOKENS[passes.place.device], room)
-    held = partial(ledger, passes)
+    held = partial(ledger, passes, change)
     planned = plan_passes(stage, passes, useful, held, _seconds(passes))
-    constants = {**planned.constants, "refinements": REFINEMENTS}
+    constants = {**planned.constants, "refinements": REFINEMENTS, "rows": ROWS}
     return replace(planned, constants=constants)
 
 
-def ledger(passes: Passes, sequences: int, near: bool) -> tuple[str, tuple[Item, ...]]:
+def ledger(
+    passes: Passes, change: Change, sequences: int, near: bool
+) -> tuple[str, tuple[Item, ...]]:
     """List what is held while moments are summed, and while a matrix is changed."""
     device = passes.place.device
     base = [runtime(device, {device: RUNTIME[device] + SOLVER[device]})]
     base += [_weights(passes)]
-    base += [passes.calibration(copies=2)] if near else []
+    copies = 1 if device == "cuda" else 2  # the reference's lie on the host
+    base += [passes.calibration(copies)] if near else []
     work = _results(passes, sequences)
     moments: list[tuple[str, list[Item]]] = []
-    for inputs, outputs in _stacks(passes.model):
+    for stack in _stacks(passes.model):
         moments += [
-            ("summing over the text", [*base, _sums(inputs, outputs), work]),
-            ("changing matrices", [*base, *_change(inputs, outputs)]),
+            ("summing over the text", [*base, _sums(stack), work]),
+            ("factoring H", [*base, *_change(stack, 3, change.factoring)]),
+            ("fixing columns", [*base, *_change(stack, 2, change.fixing)]),
         ]
+        if change.refining:
+            rows = min(ROWS, stack.outputs)
+            held = _change(stack, 1, change.refining, rows)
+            moments.append(("refining", [*base, *held]))
     return largest(*moments)
 
 
-def _stacks(model: Model) -> tuple[tuple[int, int], ...]:
-    """Give inputs and outputs of matrices that are changed as one."""
+def _stacks(model: Model) -> tuple[Stack, ...]:
+    """Give what is changed as one: what reads the stream misses it by its inputs."""
     hidden, inner = model.hidden_size, model.intermediate_size
     query = model.num_attention_heads * model.head_dim
     shared = model.num_key_value_heads * model.head_dim
-    attention = (hidden, query + 2 * shared), (query, hidden)
-    return *attention, (hidden, 2 * inner), (inner, hidden)
+    return (
+        Stack(hidden, query + 2 * shared, hidden),
+        Stack(query, hidden, hidden),
+        Stack(hidden, 2 * inner, hidden),
+        Stack(inner, hidden, hidden),
+    )
 
 
 def _weights(passes: Passes) -> Item:
@@ -83,10 +119,11 @@ def _weights(passes: Passes) -> Item:
     return Item("weights", layer * bits // 8, formula, PUBLISHED)
 
 
-def _sums(inputs: int, outputs: int) -> Item:
+def _sums(stack: Stack) -> Item:
     """Account for the second moments of what is read, and of what is missed with it."""
-    formula = f"({inputs:,} + {outputs:,}) x {inputs:,} x 32 bits"
-    return Item("hessians", 4 * (inputs + outputs) * inputs, formula, "fitting.py")
+    inputs, missed = stack.inputs, stack.missed
+    formula = f"({inputs:,} + {missed:,}) x {inputs:,} x 32 bits"
+    return Item("hessians", 4 * (inputs + missed) * inputs, formula, "fitting.py")
 
 
 def _results(passes: Passes, sequences: int) -> Item:
@@ -97,38 +134,38 @@ def _results(passes: Passes, sequences: int) -> Item:
 
 
 def _bytes_a_token(passes: Passes) -> int:
-    """Bytes that a layer's work on a token takes."""
-    model = passes.model
-    each = 4 * passes.element * (model.intermediate_size + model.hidden_size)
+    """Bytes that a layer's work on a token takes: in its feed-forward, or in its attention."""
+    hidden, inner = passes.model.hidden_size, passes.model.intermediate_size
+    each = passes.element * max(3 * inner + 2 * hidden, 8 * hidden)
     return int(KEPT[passes.place.device] * each)
 
 
-def _change(inputs: int, outputs: int) -> tuple[Item, Item]:
+def _change(stack: Stack, factors: int, each: int, rows: int = 0) -> tuple[Item, Item]:
     """Account for matrices while they are changed, and for H and what is made of it."""
-    squares = f"{FACTORS} x {inputs:,} x {inputs:,} x 32 bits"
-    weights = inputs * outputs
-    formula = f"{weights:,} weights x {BYTES_OF_CHANGE} bytes"
+    inputs, weights = stack.inputs, stack.inputs * stack.outputs
+    squares = f"{factors} x {inputs:,} x {inputs:,} x 32 bits"
+    formula = f"{weights:,} weights x {each} bytes"
+    formula += f" + {rows:,} x {inputs:,} x {BYTES_OF_ROWS} bytes" if rows else ""
+    size = each * weights + rows * inputs * BYTES_OF_ROWS
     return (
-        Item("hessians", FACTORS * 4 * inputs**2, squares, "surgery.py"),
-        Item("activations", BYTES_OF_CHANGE * weights, formula, "surgery.py"),
+        Item("hessians", factors * 4 * inputs**2, squares, "surgery.py"),
+        Item("activations", size, formula, "surgery.py"),
     )
 
 
 def _seconds(passes: Passes) -> Seconds:
     """Passes of both models, the moments of what is read, and each column's turn."""
     hardware, tokens = passes.place.hardware, passes.tokens
-    model, layers = passes.model, passes.model.num_hidden_layers
+    layers, stacks = passes.model.num_hidden_layers, _stacks(passes.model)
     half = passes.element == 2
     shares = ARITHMETIC[hardware.kind]
-    # Tensor cores take TF32 at half the rate of 16 bits.
-    tf32 = hardware.flops_bf16 / 2 if half else hardware.flops_float32
     rate = hardware.flops_bf16 if half else hardware.flops_float32
-    squares = 3 * model.hidden_size**2 + model.intermediate_size**2
-    moments = 2 * tokens * (layers * squares + passes.counts.active)
-    columns = layers * sum(inputs for inputs, _ in _stacks(model))
+    sums = sum((one.inputs + one.missed) * one.inputs for one in stacks)
+    moments = 2 * tokens * layers * sums
+    columns = layers * sum(one.inputs for one in stacks)
     parts = (
         over(2 * tokens * passes.counts.active * PASSES, rate, shares),
-        over(moments, tf32, shares),
+        over(moments, rate, shares),
         over(_refining(passes), hardware.flops_float32, shares),
         tuple(columns * seconds for seconds in COLUMN[hardware.kind]),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.fitting import plan_fitting, sequences_of
+from leangen.generator.plan.fitting import PRUNING, plan_fitting, sequences_of
 from leangen.generator.plan.ledger import MIB, Item, StagePlan, arrange
 from leangen.generator.plan.parameters import PUBLISHED, Counts
 from leangen.generator.plan.passes import RUNTIME, Passes, plan_passes
@@ -65,7 +65,7 @@ def plan_prune(spec: Spec, counts: Counts) -> StagePlan:
         left=spec.pruned,
     )
     if surgical(spec):
-        return plan_fitting("prune", pruning)
+        return plan_fitting("prune", pruning, PRUNING)
     if not calibrates(spec):
         return _magnitude(pruning)
     useful = USEFUL_TOKENS[pruning.place.device]

@@ -1,11 +1,17 @@
 """Putting matrices on a grid: fitted on calibration text, one layer at a time."""
 
 from leangen.generator.plan.budget import training_place
-from leangen.generator.plan.fitting import plan_fitting, sequences_of
+from leangen.generator.plan.fitting import (
+    ROUNDING,
+    ROUNDING_ZEROS,
+    plan_fitting,
+    sequences_of,
+)
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.passes import Passes
 from leangen.generator.plan.step import sequence_length
+from leangen.generator.stages.traits import has_zeros
 from leangen.spec import Spec
 
 
@@ -19,4 +25,5 @@ def plan_quantize(spec: Spec, counts: Counts) -> StagePlan:
         sequences=sequences_of(spec),
         precision=spec.train.precision,
     )
-    return plan_fitting("quantize", passes)
+    change = ROUNDING_ZEROS if has_zeros(spec) else ROUNDING
+    return plan_fitting("quantize", passes, change)
