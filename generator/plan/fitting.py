@@ -134,9 +134,20 @@ def _results(passes: Passes, sequences: int) -> Item:
 
 
 def _bytes_a_token(passes: Passes) -> int:
-    """Bytes that a layer's work on a token takes: in its feed-forward, or in its attention."""
-    hidden, inner = passes.model.hidden_size, passes.model.intermediate_size
+    """Bytes that a layer's work on a token takes: in its feed-forward, or in its attention.
+
+    Grouped heads have no fused float32 kernel on CUDA (torch 2.11): the attention weights are
+    there twice (2,497 MiB more than without them where 2,304 are so counted, on one H200).
+    """
+    model, on_gpu = passes.model, passes.place.device == "cuda"
+    hidden, inner = model.hidden_size, model.intermediate_size
     each = passes.element * max(3 * inner + 2 * hidden, 8 * hidden)
+    if (
+        on_gpu
+        and passes.element == 4
+        and model.num_key_value_heads != (heads := model.num_attention_heads)
+    ):
+        each = max(each, 44 * hidden + 8 * heads * passes.length)
     return int(KEPT[passes.place.device] * each)
 
 
