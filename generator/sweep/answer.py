@@ -8,12 +8,12 @@ from pathlib import Path
 
 from leangen.generator.disk import overwrite
 from leangen.generator.folder import hold
-from leangen.generator.project import Project, write_project
+from leangen.generator.project import write_project
 from leangen.generator.report.answer import NO, Answer
 from leangen.generator.report.built import refused
 from leangen.generator.run.jobs import choose, jobs_of
 from leangen.generator.run.run import Batch, make_ready
-from leangen.generator.sweep.combine import asked_of
+from leangen.generator.sweep.combine import Asked, asked_of
 from leangen.generator.sweep.course import Course, Sweep
 from leangen.generator.sweep.forecast import seconds_left, sharers, tasks
 from leangen.generator.sweep.results import FILE, Outcome, facts, took
@@ -41,16 +41,29 @@ def sweep(
     asked = asked_of(base, over, without, repeat)
     home = out / base.name
     variants = variants_of(base, file, home, asked)
-    courses = [_course(each, isolated) for each in variants if each.project]
-    outcome = Outcome(base, asked, variants, courses)
     if dry_run:
-        return _foreseen(outcome)
-    if not courses:
+        return _foreseen(_outcome(base, asked, variants, isolated))
+    projects = [each.project for each in variants if each.project]
+    if not projects:
         lines = "; ".join(f"{each.name}: {each.why}" for each in variants)
         message = f"every variant is refused: {lines}"
         raise LeangenError.of(message, code="refused")
-    projects = [course.batch.project for course in courses]
-    return refused(projects, force=False) or _run(outcome, projects, home, jobs)
+    refusal = refused(projects, force=False)
+    if refusal:
+        return refusal
+    home.mkdir(parents=True, exist_ok=True)
+    with hold(home / LOCK, home):
+        for project in projects:
+            write_project(project, force=False)
+        return _run(_outcome(base, asked, variants, isolated), home, jobs)
+
+
+def _outcome(
+    base: Spec, asked: Asked, variants: Sequence[Variant], isolated: bool
+) -> Outcome:
+    """Set out with each variant: where its folder is there, its texts are found from it."""
+    courses = [_course(each, isolated) for each in variants if each.project]
+    return Outcome(base, asked, variants, courses)
 
 
 def _refuse_ejected(base: Spec) -> None:
@@ -86,20 +99,14 @@ def _foreseen(outcome: Outcome) -> Answer:
     return Answer(foreseen(outcome), [document], document=document)
 
 
-def _run(
-    outcome: Outcome, projects: Sequence[Project], home: Path, jobs: int
-) -> Answer:
+def _run(outcome: Outcome, home: Path, jobs: int) -> Answer:
     """Run what did not run yet, and note after each variant what there is."""
-    home.mkdir(parents=True, exist_ok=True)
-    with hold(home / LOCK, home):
-        for project in projects:
-            write_project(project, force=False)
-        make_ready(course.batch for course in outcome.courses)
-        going = Sweep(outcome.courses, jobs)
-        going.resume()
-        _say(headline(outcome))
-        with _noted(outcome, home):
-            going.run(lambda course: _tell(outcome, course, home, jobs))
+    make_ready(course.batch for course in outcome.courses)
+    going = Sweep(outcome.courses, jobs)
+    going.resume()
+    _say(headline(outcome))
+    with _noted(outcome, home):
+        going.run(lambda course: _tell(outcome, course, home, jobs))
     document = facts(outcome)
     text = f"{results(outcome, document)}wrote {home / FILE}\n"
     failed = any(course.why for course in outcome.courses)
