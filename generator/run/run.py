@@ -95,7 +95,7 @@ def _refuse_missing_packages(batch: Batch) -> None:
             first = ""
         raise LeangenError.of(
             f"this Python has no {', '.join(missing)}",
-            remedy=f"{first}pip install {' '.join(files)}; or leangen run --isolated",
+            remedy=f"{first}pip install {' '.join(files)}; or add --isolated",
             code="missing-package",
         )
 

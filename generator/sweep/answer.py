@@ -8,6 +8,7 @@ from pathlib import Path
 
 from leangen.generator.disk import overwrite
 from leangen.generator.folder import hold
+from leangen.generator.paths import as_scripts_look
 from leangen.generator.project import write_project
 from leangen.generator.report.answer import NO, Answer
 from leangen.generator.report.built import refused
@@ -19,7 +20,7 @@ from leangen.generator.sweep.forecast import seconds_left, sharers, tasks
 from leangen.generator.sweep.results import FILE, Outcome, facts, took
 from leangen.generator.sweep.told import foreseen, headline, progress, results
 from leangen.generator.sweep.variants import Variant, variants_of
-from leangen.spec import LeangenError, Spec, diagnostic_at, load
+from leangen.spec import Diagnostic, LeangenError, Spec, diagnostic_at, load
 
 LOCK = ".lock"
 
@@ -40,14 +41,16 @@ def sweep(
     _refuse_ejected(base)
     asked = asked_of(base, over, without, repeat)
     home = out / base.name
+    as_scripts_look(base, file, home)  # raises what no variant could mend
     variants = variants_of(base, file, home, asked)
     if dry_run:
         return _foreseen(_outcome(base, asked, variants, isolated))
     projects = [each.project for each in variants if each.project]
     if not projects:
-        lines = "; ".join(f"{each.name}: {each.why}" for each in variants)
-        message = f"every variant is refused: {lines}"
-        raise LeangenError.of(message, code="refused")
+        raise LeangenError(
+            Diagnostic("refused", f"{each.name}: refused: {each.why}")
+            for each in variants
+        )
     refusal = refused(projects, force=False)
     if refusal:
         return refusal

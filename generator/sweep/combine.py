@@ -44,20 +44,18 @@ def asked_of(
     spec: Spec, over: Sequence[str], without: Sequence[str], repeat: int | None
 ) -> Asked:
     """Read what the command asks for, in the place of what the spec does."""
-    if not over and not spec.sweep.over:
+    section = spec.sweep
+    lines, left_out = (over, without) if over else (section.over, section.without)
+    if not lines:
         raise LeangenError.of(
             "there is nothing to sweep over",
             remedy="add --over quantization.weights=16,8,4, or a section sweep",
             code="no-axes",
         )
-    own = spec.sweep
     found = Asked(
-        axes(over, "--over") if over else axes(own.over, "sweep.over"),
-        [conditions(each, "--without") for each in without or () if each]
-        or (
-            [] if over else [conditions(each, "sweep.without") for each in own.without]
-        ),
-        repeat or own.repeat,
+        axes(lines, "--over"),
+        [conditions(each, "--without") for each in without or left_out],
+        repeat or section.repeat,
     )
     _refuse(spec, found)
     return found

@@ -87,11 +87,11 @@ def took(courses: Sequence[Course]) -> Mapping[str, list[Seconds]]:
 
 
 def _firsts(courses: Sequence[Course]) -> dict[str, Course]:
-    """Give the first variant that has each stage, by its content."""
+    """Give the first variant that has each stage behind it, by its content."""
     firsts: dict[str, Course] = {}
     for course in courses:
-        for key in course.keys.values():
-            firsts.setdefault(key, course)
+        for job in course.batch.jobs[: course.at]:
+            firsts.setdefault(course.keys[job.stage.name], course)
     return firsts
 
 

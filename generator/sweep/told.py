@@ -47,7 +47,8 @@ def headline(outcome: Outcome) -> str:
     """Count the variants, and their stages."""
     every = sum(len(course.batch.jobs) for course in outcome.courses)
     refused = len(outcome.variants) - len(outcome.courses)
-    parts = [f"{len(outcome.courses)} variants"]
+    count = len(outcome.courses)
+    parts = [f"{count} variant{'s' if count != 1 else ''}"]
     if refused:
         parts.append(f"{refused} more refused")
     parts.append(f"{len(todo(outcome.courses))} stages to run of {every}")

@@ -26,7 +26,10 @@ def main() -> None:
     if f"{slug} {stage}" == os.environ.get("FAILS"):
         sys.exit(f"{stage}.py: no luck")
     last = len(told.read_text().splitlines()) == int(os.environ.get("KILLED_AT", "-1"))
-    if last and os.environ["KILLED"] == "before":
+    when = os.environ["KILLED"] if last else ""
+    if when == "alone":
+        os.kill(os.getppid(), signal.SIGKILL)
+    if when == "before":
         kill()
     time.sleep(float(os.environ.get("SLEEPS", "0")))
     drawing = ["training.py"] if stage in ("train", "recover") else []
@@ -42,7 +45,7 @@ def main() -> None:
         with artifacts.writing(name) as place:
             write(place, made.hexdigest(), name)
     artifacts.finish(1000)
-    if last:
+    if when == "after":
         kill()
     (artifacts.ARTIFACTS / f"{stage}.py.ended").touch()
 

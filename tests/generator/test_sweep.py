@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from leangen.cli import main
 from leangen.generator.environments.make import Python
+from leangen.generator.folder import hold
 from leangen.generator.sweep import answer, course
 from leangen.spec import LeangenError
 from leangen.spec.axes import axis
@@ -65,6 +67,20 @@ def sweep(
 
 def called(arguments: tuple[str, ...]) -> list[str]:
     return ["sweep", "spec.yaml", *arguments]
+
+
+def forked(*arguments: str, **environment: str) -> int:
+    """Run the command in a process of its own; give its id."""
+    process = os.fork()
+    if process == 0:
+        os.environ |= environment
+        sys.argv = ["leangen", *called(arguments)]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            main()
+        except SystemExit as ended:
+            os._exit(int(ended.code or 0))
+    return process
 
 
 def over(*axes: str) -> list[str]:
@@ -219,36 +235,33 @@ def test_the_section_changes_no_file(root: Path, leangen: Leangen) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_is_refused_is_listed_with_its_reason(root: Path, sweep: Sweep) -> None:
-    edit(root, "context: 64}", "context: 64, vram_budget: 128MiB}")
-    axes = over("sparsity.pattern=2:4,unstructured", "train.batch_size=2,64")
+def test_what_is_refused_is_listed_with_its_reason(sweep: Sweep) -> None:
+    axes = over("sparsity.pattern=2:4,unstructured", "target.vram_budget=1GiB,80MiB")
     code, document = sweep(*axes, "--dry-run")
     assert code == 0
-    whys = {v["slug"]: v.get("why") for v in document["variants"]}
+    whys = {each["name"]: each.get("why", "") for each in document["variants"]}
     assert [*whys] == [
-        "2-4_batch_size-2",
-        "2-4_batch_size-64",
-        "unstructured_batch_size-2",
-        "unstructured_batch_size-64",
+        "2:4, vram budget 1GiB",
+        "2:4, vram budget 80MiB",
+        "unstructured, vram budget 1GiB",
+        "unstructured, vram budget 80MiB",
     ]
-    assert "needs a ratio; add the share of weights" in (
-        whys["unstructured_batch_size-2"] or ""
-    )
+    allowed, too_large, without_ratio, _ = whys.values()
+    assert allowed == ""
+    assert too_large.startswith("target.vram_budget: train does not fit ")
+    assert "needs a ratio; add the share of weights" in without_ratio
+    assert "\n" not in too_large
+
+
+def test_where_all_is_refused_nothing_is_written(root: Path, sweep: Sweep) -> None:
     code, document = sweep(*over("sparsity.pattern=structured,unstructured"))
     assert code == 2
-    assert (
-        "every variant is refused: structured" in document["diagnostics"][0]["message"]
-    )
-
-
-def test_what_does_not_fit_is_refused(root: Path, sweep: Sweep) -> None:
-    edit(root, "context: 64}", "context: 64, vram_budget: 400MiB}")
-    _, document = sweep(*over("train.batch_size=8,4096"), "--dry-run")
-    assert document["variants"][0]["planned"]["file_bytes"] > 0
-    refused = document["variants"][1]
-    assert refused["state"] == "refused"
-    assert "train" in refused["why"]
-    assert "\n" not in refused["why"]
+    found = [each["message"] for each in document["diagnostics"]]
+    assert [message.split(": ")[:2] for message in found] == [
+        ["structured", "refused"],
+        ["unstructured", "refused"],
+    ]
+    assert not (root / "sweeps").exists()
 
 
 def test_a_failed_variant_does_not_stop_the_others(root: Path, sweep: Sweep) -> None:
@@ -276,22 +289,20 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", [1, 4, 7])
+@pytest.mark.parametrize(
+    ("at", "when"),
+    [(1, "before"), (1, "after"), (4, "before"), (4, "alone"), (7, "after")],
+)
 def test_who_is_killed_goes_on_and_ends_the_same(
     root: Path, sweep: Sweep, at: int, when: str
 ) -> None:
-    killed = os.fork()
-    if killed == 0:
-        os.environ |= {"KILLED_AT": str(at), "KILLED": when}
-        sys.argv = ["leangen", *called((*over(BITS),))]
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        main()
+    killed = forked(*over(BITS), KILLED_AT=str(at), KILLED=when)
     _, status = os.waitpid(killed, 0)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     code, document = sweep(*over(BITS))
     assert code == 0
-    assert sum(ran(root).values()) == 8 + 1  # the one that was killed runs again
+    # What was killed runs again, and what has outlived leangen does not.
+    assert sum(ran(root).values()) == 8 + (when != "alone")
     whole = {
         each["slug"]: (each["state"], shared_by(each), [*each["stages"]])
         for each in document["variants"]
@@ -299,6 +310,27 @@ def test_who_is_killed_goes_on_and_ends_the_same(
     assert whole == WHOLE
     high, low = (each["measured"]["perplexity"] for each in document["variants"])
     assert high != low
+
+
+def test_a_terminated_sweep_takes_its_stage_with_it(root: Path, sweep: Sweep) -> None:
+    process = forked(*over(BITS), SLEEPS="60")
+    while not ran(root):
+        time.sleep(0.01)
+    os.kill(process, signal.SIGTERM)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 143
+    document = json.loads((root / "sweeps/tiny/sweep.json").read_text())
+    assert {*states(document).values()} == {"waiting"}
+    assert sweep(*over(BITS))[0] == 0  # at once: nothing holds a folder
+
+
+def test_two_sweeps_at_once_are_refused(root: Path, sweep: Sweep) -> None:
+    assert sweep(*over(BITS))[0] == 0
+    home = root / "sweeps/tiny"
+    with hold(home / ".lock", home):
+        code, document = sweep(*over(BITS))
+    assert code == 1
+    assert "is at work in sweeps/tiny" in document["diagnostics"][0]["message"]
 
 
 def test_a_dry_run_writes_nothing(root: Path, sweep: Sweep) -> None:
