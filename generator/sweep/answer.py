@@ -16,7 +16,7 @@ from leangen.generator.run.jobs import choose, jobs_of
 from leangen.generator.run.run import Batch, make_ready
 from leangen.generator.sweep.combine import Asked, asked_of
 from leangen.generator.sweep.course import Course, Sweep
-from leangen.generator.sweep.forecast import seconds_left, sharers, tasks
+from leangen.generator.sweep.forecast import seconds_left, sharers, todo
 from leangen.generator.sweep.results import FILE, Outcome, facts, took
 from leangen.generator.sweep.told import foreseen, headline, progress, results
 from leangen.generator.sweep.variants import Variant, variants_of
@@ -91,13 +91,13 @@ def _course(variant: Variant, isolated: bool) -> Course:
 
 def _foreseen(outcome: Outcome) -> Answer:
     """Say what there would be to run."""
+    Sweep(outcome.courses, slots=1).look()
     document = facts(outcome)
     shared = {course.variant.slug: found for course, found in sharers(outcome.courses)}
-    found = tasks(outcome.courses)
     for each in document["variants"]:
         each["would_share"] = shared.get(each["slug"], {})
     document["planned_seconds"] = [
-        sum(task.planned[side] for task in found.values()) for side in (0, 1)
+        sum(task.planned[side] for task in todo(outcome.courses)) for side in (0, 1)
     ]
     return Answer(foreseen(outcome), [document], document=document)
 

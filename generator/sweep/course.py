@@ -75,12 +75,22 @@ class Sweep:
                 refuse_unsound(again(course.batch.project))
                 for job in course.batch.jobs:
                     adopt(job)
-                for job in course.batch.jobs:
-                    if stale(job):
-                        break
-                    key = course.keys[job.stage.name] = key_of(job, read_by(job))
-                    self.made.setdefault(key, job)
-                    course.at += 1
+                self._pass(course)
+
+    def look(self) -> None:
+        """Find what has run before, and touch nothing."""
+        for course in self.courses:
+            if not course.batch.project.changes:
+                self._pass(course)
+
+    def _pass(self, course: Course) -> None:
+        """Take a variant to the first stage that is to run."""
+        for job in course.batch.jobs:
+            if stale(job):
+                return
+            key = course.keys[job.stage.name] = key_of(job, read_by(job))
+            self.made.setdefault(key, job)
+            course.at += 1
 
     def run(self, ended: Callable[[Course], None]) -> None:
         """Run every stage that did not run yet; `ended` hears of each variant at its end."""

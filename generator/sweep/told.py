@@ -6,7 +6,7 @@ from typing import Any
 from leangen.generator.plan.rates import Seconds
 from leangen.generator.report.units import duration, size
 from leangen.generator.sweep.course import DONE, FAILED, Course
-from leangen.generator.sweep.forecast import sharers, tasks, todo, total
+from leangen.generator.sweep.forecast import NONE, sharers, todo, total
 from leangen.generator.sweep.results import REFUSED, Outcome
 
 Rows = list[tuple[str, ...]]
@@ -14,12 +14,12 @@ Rows = list[tuple[str, ...]]
 
 def foreseen(outcome: Outcome) -> str:
     """Tell what a sweep would run: each variant, what it takes, what it shares."""
-    found = tasks(outcome.courses)
+    found = todo(outcome.courses)
     names = {each.slug: each.name for each in outcome.variants}
     rows: Rows = [("variant", "file", "memory", "time", "shared")]
     for course, shared in sharers(outcome.courses):
         plan = course.batch.project.plan
-        own = [task.planned for task in found.values() if task.course is course]
+        own = [task.planned for task in found if task.course is course]
         rows.append(
             (
                 course.variant.name,
@@ -30,9 +30,10 @@ def foreseen(outcome: Outcome) -> str:
             )
         )
     lines = [headline(outcome), *_table(rows), *_refused(outcome)]
-    lines.append(
-        f"all of it: {_time(total([task.planned for task in found.values()]))}"
-    )
+    lines.append(f"all of it: {_time(total([task.planned for task in found]))}")
+    untold = dict.fromkeys(task.stage for task in found if task.planned == NONE)
+    if untold:
+        lines[-1] += f", besides {', '.join(untold)}, of which no plan tells the time"
     return "\n".join(lines) + "\n"
 
 

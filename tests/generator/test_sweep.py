@@ -168,6 +168,10 @@ def test_nothing_runs_twice(root: Path, sweep: Sweep) -> None:
     before = ran(root)
     assert sweep(*over(BITS)) == first
     assert ran(root) == before
+    files = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    _, document = sweep(*over("quantization.weights=16,8,4"), "--dry-run")
+    assert states(document) == {"16": "done", "8": "waiting", "4": "done"}
+    assert files == {f: f.read_bytes() for f in root.rglob("*") if f.is_file()}
 
 
 def test_what_does_nothing_in_a_variant_is_left_out_of_it(sweep: Sweep) -> None:
