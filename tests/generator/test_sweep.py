@@ -491,3 +491,5 @@ def test_a_real_sweep_is_what_its_specs_are(tmp_path: Path, leangen: Leangen) ->
     exported = report["models"]["exported"]
     assert low["measured"]["perplexity"] == exported["perplexity"]
     assert {*report["stages"]} == {*low["stages"]}
+    assert [*low["measured"]["speeds"]] == ["32"]
+    assert low["measured"]["first_token_seconds"] > 0
