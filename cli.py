@@ -48,7 +48,7 @@ Against = Annotated[
     typer.Option(metavar="REF", help="Compare with the spec at a revision of git."),
 ]
 YOUNG = 50_000  # objects between two searches for garbage: a command makes little
-GENERATED = Path("generated")
+GENERATED, SWEEPS = Path("generated"), Path("sweeps")
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's copy of it
 
 
@@ -297,6 +297,61 @@ def run(
         return Answer("".join(map(told, found)), list(map(facts, found)))
     found = run_all(batches, stdout=2 if json else None)
     return Answer("", list(map(facts, found)), found[-1].exit_code)
+
+
+@app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=V1,V2",
+            help="Values of a field; instead of the spec's section sweep.",
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=V1", help="Leave such variants out.", show_default=False
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Seeds to run each with; else sweep.repeat."),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=64, help="Stages to run at once.")
+    ] = 1,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what would run; run and write nothing."),
+    ] = False,
+    isolated: Annotated[
+        bool,
+        typer.Option(
+            "--isolated",
+            help="Give each stage an environment of its own, kept for all.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Where each spec has a folder with its variants.")
+    ] = SWEEPS,
+    json: Json = False,
+) -> Answer:
+    """Run variants of a spec side by side, what they share once, and measure each."""
+    from leangen.generator.sweep.answer import sweep as sweep_over
+
+    return sweep_over(
+        spec,
+        out,
+        over or [],
+        without or [],
+        repeat=repeat,
+        jobs=jobs,
+        dry_run=dry_run,
+        isolated=isolated,
+    )
 
 
 @app.command()

@@ -25,8 +25,15 @@ def alone(folder: Path) -> Iterator[int]:
     """
     require_folders(folder)
     (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    with hold(folder / ARTIFACTS / LOCK, folder) as lock:
+        yield lock
+
+
+@contextmanager
+def hold(file: Path, folder: Path) -> Iterator[int]:
+    """Hold a folder by a file that is its lock; yields its descriptor."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-    lock = os.open(folder / ARTIFACTS / LOCK, flags, 0o666)
+    lock = os.open(file, flags, 0o666)
     try:
         _acquire(lock, folder)
         sign(lock, os.getpid())

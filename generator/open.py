@@ -71,7 +71,12 @@ def open_spec(file: Path, out: Path, hashes: bool | None = None) -> Opened:
     Raises LeangenError where it is not valid; what can be planned and not built has no files.
     """
     spec = as_scripts_look(load(file, out), file, out)
-    planned, folder = plan(spec), out / spec.name
+    return rendered(spec, out / spec.name, hashes)
+
+
+def rendered(spec: Spec, folder: Path, hashes: bool | None = None) -> Opened:
+    """Plan and render a spec, whose paths start where the scripts of a folder look."""
+    planned = plan(spec)
     refusal = [_missing(spec, *line) for line in not_yet(spec)]
     if not refusal and not planned.fits:
         remedy = remedy_of(suggestions(spec, planned))

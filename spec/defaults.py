@@ -23,6 +23,7 @@ from leangen.spec.spec import (
     Serve,
     Sparsity,
     Spec,
+    Sweep,
     Target,
     Tokenizer,
     Train,
@@ -157,6 +158,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             Budget(stage, limits.get("max_packages"), limits.get("max_megabytes"))
             for stage, limits in filled["budget"].items()
         ),
+        sweep=_sweep(filled["sweep"]),
         ejected=tuple(filled.get("ejected", ())),
         engine=engine,
         written=written,
@@ -206,6 +208,14 @@ def _quantization(values: Values, engine: Engine) -> Quantization:
     numbered = {int(bits): tuple(listed) for bits, listed in exceptions.items()}
     cache = {"kv_cache": engine.kv_cache[0]}
     return Quantization(**cache | dict(values) | {"exceptions": numbered})
+
+
+def _sweep(values: Values) -> Sweep:
+    return Sweep(
+        over=tuple(values.get("over", ())),
+        without=tuple(values.get("without", ())),
+        repeat=values["repeat"],
+    )
 
 
 def _sparsity(values: Values, written: Values) -> Sparsity:

@@ -1,5 +1,6 @@
 """A spec file to a Spec: read, parse, validate, apply the rules, fill the defaults."""
 
+import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -87,6 +88,19 @@ def objection(spec: Spec, changes: Mapping[str, Any]) -> Problem | None:
     return found[1] if found else None
 
 
+def idle_in(spec: Spec, changes: Mapping[str, Any]) -> str:
+    """Name a field that does nothing in a spec with changes, '' where there is none."""
+    values = _written(spec, changes)
+    found = problems(_filled(spec, values), values)
+    return next((problem.field for _, problem in found if problem.idle), "")
+
+
+def load_changed(spec: Spec, changes: Mapping[str, Any], path: Path) -> Spec:
+    """Load a spec with changes as if its file had them; raises LeangenError."""
+    text = json.dumps(_written(spec, changes), ensure_ascii=False)  # which is YAML
+    return loads(text, name_of(path))
+
+
 def _written(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Give what the author would have written with changes."""
     values: dict[str, Any] = deepcopy(dict(spec.written))
@@ -94,7 +108,9 @@ def _written(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
         section = values
         *above, name = path.split(".")
         for step in above:
-            section = section.setdefault(step, {})
+            if not isinstance(section.get(step), dict):  # a tokenizer may be a text
+                section[step] = {}
+            section = section[step]
         section[name] = value
         if value is None:
             del section[name]

@@ -258,6 +258,18 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What leangen sweep varies, in lines that spec/axes.py reads.
+
+    `repeat`: how many seeds each variant is run with.
+    """
+
+    over: tuple[str, ...]
+    without: tuple[str, ...]
+    repeat: int
+
+
+@dataclass(frozen=True)
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
@@ -280,6 +292,7 @@ class Spec:
     evaluate: Evaluate
     gates: Gates
     budget: tuple[Budget, ...]
+    sweep: Sweep
     ejected: tuple[str, ...]
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

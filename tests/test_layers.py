@@ -26,6 +26,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "audit": {"environments", "project", "render", "report", "run", "stages"},
         "run": {"disk", "environments", "folder", "paths", "project", "render"}
         | {"stages"},
+        "sweep": {"disk", "folder", "open", "paths", "plan", "project", "report"}
+        | {"run"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
@@ -54,7 +56,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "spec": {"catalogue", "structure", "text"},
         "check": {"errors", "text", "catalogue"},
         "defaults": {"errors", "catalogue", "spec"},
-        "rules": {"errors", "text", "catalogue", "check", "defaults"}
+        "axes": {"errors", "text", "check"},
+        "rules": {"errors", "text", "axes", "catalogue", "check", "defaults"}
         | {"matrices", "structure"},
         "weights": {"errors", "spec"},
         "load": {"errors", "text", "check", "spec", "defaults", "rules", "weights"},

@@ -14,33 +14,45 @@ from artifacts import peak_bytes
 from decoder import Decoder, sample
 
 PREFILL = 512  # tokens of a step, to measure the speed
+SHORT = 128  # tokens of a context, likewise
 DECODED_TOKENS = 64  # at most, likewise
 TEMPERATURE = 0.3  # of samples: greedy but for a little
 Forward = Callable[[Sequence[int], Sequence[int]], np.ndarray]  # logits: (P, V)
 
 
 def speeds(decoder: Decoder, forward: Forward) -> dict:
-    """Measure the speed in both halves of the context; and the memory that this took."""
-    half = np.zeros(decoder.context // 2, np.int64)  # any tokens take as long
-    chunks = [half[i : i + PREFILL] for i in range(0, len(half), PREFILL)]
-    steps = [half[:1]] * min(DECODED_TOKENS, len(half))
-
-    def rate(past: int, steps: list[np.ndarray]) -> float:
-        """Tokens a second behind `past` tokens: the best of three times."""
-        seconds = []
-        for _ in range(3):
-            decoder.length = past
-            started = time.perf_counter()
-            for step in steps:
-                forward(step, [0])
-            seconds.append(time.perf_counter() - started)
-        return sum(map(len, steps)) / min(seconds)
-
+    """Measure the speed at a short context, and at half of a full one; and the memory."""
+    half, found = decoder.context // 2, {}
+    for length in sorted({min(SHORT, half), half}):
+        prompt = np.zeros(length, np.int64)  # any tokens take as long
+        chunks = [prompt[i : i + PREFILL] for i in range(0, length, PREFILL)]
+        steps = [prompt[:1]] * min(DECODED_TOKENS, half)
+        found[str(length)] = {
+            "prefill": rates(decoder, forward, 0, chunks),
+            "decode": rates(decoder, forward, length, steps),
+        }
+    prefill, decode = found[str(half)].values()
     return {
-        "prefill_tokens_per_second": rate(0, chunks),
-        "decode_tokens_per_second": rate(len(half), steps),
+        "prefill_tokens_per_second": prefill[-1],
+        "decode_tokens_per_second": decode[-1],
+        "speeds": found,
+        "first_token_seconds": half / prefill[1],
         "peak_bytes": peak_bytes(),
     }
+
+
+def rates(
+    decoder: Decoder, forward: Forward, past: int, steps: list[np.ndarray]
+) -> list[float]:
+    """Tokens a second behind `past` tokens, of three times: the worst, the middle, the best."""
+    seconds = []
+    for _ in range(3):
+        decoder.length = past
+        started = time.perf_counter()
+        for step in steps:
+            forward(step, [0])
+        seconds.append(time.perf_counter() - started)
+    return [sum(map(len, steps)) / each for each in sorted(seconds, reverse=True)]
 
 
 def go_on(

@@ -13,6 +13,7 @@ from leangen.generator.run.jobs import Job
 
 RECORD = "run.json"  # under artifacts/
 PENDING = "run.pending.json"  # what the stage that was started read
+_DIGESTS: dict[tuple[int, int, int, int], str] = {}  # of this process
 
 
 def stale(job: Job) -> str:
@@ -74,8 +75,17 @@ def _content(job: Job, file: Path) -> str:
     if file.suffix == ".safetensors" and job.folder not in file.parents:
         status = file.stat()
         return f"{status.st_size} {status.st_mtime_ns}"
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return digest(file)
+
+
+def digest(file: Path) -> str:
+    """Hash a file: once, under however many names it lies."""
+    status = file.stat()
+    known = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    if known not in _DIGESTS:
+        with file.open("rb") as opened:
+            _DIGESTS[known] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return _DIGESTS[known]
 
 
 def name_in(job: Job, file: Path) -> str:

@@ -49,13 +49,13 @@ def prepare(
     """List the jobs from one stage until another, in folders that are sound."""
     batches = []
     for project in projects:
-        _refuse_unsound(project)
+        refuse_unsound(project)
         jobs = choose(jobs_of(project.spec, project.folder, project.code), first, last)
         batches.append(Batch(project, jobs, always=first, isolated=isolated))
     return batches
 
 
-def _refuse_unsound(project: Project) -> None:
+def refuse_unsound(project: Project) -> None:
     """Stop where the scripts are not what the spec says, or would not stay inside."""
     refuse_links_inside(project.folder)
     for file in project.foreign:
@@ -95,7 +95,7 @@ def _refuse_missing_packages(batch: Batch) -> None:
             first = ""
         raise LeangenError.of(
             f"this Python has no {', '.join(missing)}",
-            remedy=f"{first}pip install {' '.join(files)}; or leangen run --isolated",
+            remedy=f"{first}pip install {' '.join(files)}; or add --isolated",
             code="missing-package",
         )
 
@@ -105,10 +105,10 @@ def _make_environments(batch: Batch) -> None:
     likely = {found.stage for found in preview(batch).stages if found.reason}
     for job in batch.jobs:
         if job.stage.name in likely:
-            _python(batch, job)
+            python_for(batch, job)
 
 
-def _python(batch: Batch, job: Job) -> Python:
+def python_for(batch: Batch, job: Job) -> Python:
     """Give the Python that runs a stage: this one, or that of the stage's environment."""
     if not batch.isolated:
         return HERE
@@ -130,11 +130,7 @@ def preview(batch: Batch) -> Outcome:
 
 def run_all(batches: Sequence[Batch], stdout: int | None) -> list[Outcome]:
     """Run what changed in each folder, up to the first failure."""
-    for batch in batches:
-        if batch.isolated:
-            _make_environments(batch)
-        else:
-            _refuse_missing_packages(batch)
+    make_ready(batches)
     outcomes = []
     for batch in batches:
         outcomes.append(_run(batch, stdout))
@@ -143,11 +139,20 @@ def run_all(batches: Sequence[Batch], stdout: int | None) -> list[Outcome]:
     return outcomes
 
 
+def make_ready(batches: Iterable[Batch]) -> None:
+    """See to it that each stage can start, before the first one does."""
+    for batch in batches:
+        if batch.isolated:
+            _make_environments(batch)
+        else:
+            _refuse_missing_packages(batch)
+
+
 def _run(batch: Batch, stdout: int | None) -> Outcome:
     """Run the jobs that changed, alone in the folder, up to the first failure."""
     ended: list[Ended] = []
     with alone(batch.project.folder) as lock:
-        _refuse_unsound(again(batch.project))  # nobody can build from here on
+        refuse_unsound(again(batch.project))  # nobody can build from here on
         for job in batch.jobs:
             adopt(job)
         for job in batch.jobs:
@@ -165,7 +170,7 @@ def _run_stage(batch: Batch, job: Job, stdout: int | None, *, lock: int) -> Ende
         return Ended(stage, "skipped")
     _say(name, stage, f"{job.folder / job.stage.script} ({reason})")
     try:
-        code = execute(job, stdout, lock, _python(batch, job))
+        code = execute(job, stdout, lock, python_for(batch, job))
     except KeyboardInterrupt:
         raise _interrupted(name, job) from None
     if code:
@@ -196,19 +201,48 @@ def _say(name: str, stage: str, text: str) -> None:
     print(f"{name}: {stage}: {text}", file=sys.stderr, flush=True)
 
 
-def execute(job: Job, stdout: int | None, lock: int, python: Python = HERE) -> int:
-    """Run a stage's script, its output live; return its exit code.
+@dataclass(frozen=True)
+class Started:
+    """A stage that runs: its process, and what it reads, as it was before."""
 
-    The script holds the folder's lock, too: it may outlive a leangen that is killed.
+    job: Job
+    process: subprocess.Popen[bytes]
+    read: dict[str, str]
+
+
+def start(
+    job: Job, lock: int, python: Python, *, stdout: int | None, stderr: int | None
+) -> Started:
+    """Start a stage's script, which holds the folder's lock, too.
+
+    It may outlive a leangen that is killed.
     """
-    read = read_by(job)  # as it is before the stage reads it
+    read = read_by(job)
     begin(job, read)
-    command = [str(python.program), job.stage.script]
-    held = {**python.variables, "LEANGEN_LOCK": "held"}
-    with subprocess.Popen(
-        command, cwd=job.folder, env=held, stdout=stdout, pass_fds=[lock]
-    ) as process:
-        sign(lock, process.pid)
+    process = subprocess.Popen(
+        [str(python.program), job.stage.script],
+        cwd=job.folder,
+        env={**python.variables, "LEANGEN_LOCK": "held"},
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=[lock],
+    )
+    sign(lock, process.pid)
+    return Started(job, process, read)
+
+
+def settle(started: Started, code: int) -> None:
+    """Note what came of a stage that has ended."""
+    job = started.job
+    if code == 0 and not job.stage.serves:
+        note(job, started.read | written_by(job))
+    end(job)
+
+
+def execute(job: Job, stdout: int | None, lock: int, python: Python = HERE) -> int:
+    """Run a stage's script, its output live; return its exit code."""
+    started = start(job, lock, python, stdout=stdout, stderr=None)
+    with started.process as process:
         try:
             code = process.wait()
         except KeyboardInterrupt:  # which the stage has received, too
@@ -217,7 +251,5 @@ def execute(job: Job, stdout: int | None, lock: int, python: Python = HERE) -> i
         except BaseException:
             process.terminate()
             raise
-    if code == 0 and not job.stage.serves:
-        note(job, read | written_by(job))
-    end(job)
+    settle(started, code)
     return code

@@ -12,6 +12,7 @@ from leangen.spec.rules import (
     recovery,
     remains,
     structure,
+    sweep,
     widths,
 )
 from leangen.spec.rules.rule import Problem, idle, rule
@@ -224,6 +225,7 @@ RULES = (
     *structure.RULES,
     *remains.RULES,
     *recovery.RULES,
+    *sweep.RULES,
     unstructured_has_a_ratio,
     dense_has_no_method,
     dense_has_no_recovery,

@@ -5,12 +5,16 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """A contradiction; without `expected`, `suggestion` is a remedy in words."""
+    """A contradiction; without `expected`, `suggestion` is a remedy in words.
+
+    `idle`: the field does nothing, and all is well without it.
+    """
 
     field: str
     message: str
     expected: str = ""
     suggestion: str = ""
+    idle: bool = False
 
 
 Check = Callable[..., Problem | None]
@@ -37,4 +41,5 @@ def rule(*reads: str, written: str | tuple[str, ...] = ()) -> Callable[[Check], 
 def idle(field: str, beside: str, remedy: str) -> Problem:
     """Say that a field does nothing beside another one."""
     name = field.rpartition(".")[2]
-    return Problem(field, f"{name} does nothing with {beside}", suggestion=remedy)
+    message = f"{name} does nothing with {beside}"
+    return Problem(field, message, suggestion=remedy, idle=True)

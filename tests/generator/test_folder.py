@@ -188,7 +188,7 @@ def test_a_killed_run_leaves_the_folder_to_its_script(
     old, new = (digest(t) for t in (text, waiting))
     lock.write_text(lock.read_text().replace(old, new))
     code = "from leangen.generator.run import run;"
-    code += "run._refuse_unsound = lambda project: None;"
+    code += "run.refuse_unsound = lambda project: None;"
     process = subprocess.Popen(
         [sys.executable, "-c", code + COMMAND[-1], "run", "old.yaml"],
         cwd=root,

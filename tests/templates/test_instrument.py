@@ -33,6 +33,7 @@ def require_gpu() -> None:
 def peak_device_bytes() -> int:
     return 1
 """
+Modules = Callable[[Path], SimpleNamespace]
 RunHere = Callable[[Path, str], str]
 CHECKPOINTS = ["dense", "sparse", "recovered"]
 FACTS = ("kl_divergence", "kl_divergence_99", "same_top", "loss_difference")
@@ -198,3 +199,29 @@ def test_windows_score_their_second_half(
         told = report["models"]["sparse"]["windowed_perplexity"]
         assert told == pytest.approx(math.exp(loss), rel=1e-4)
     assert "half windows" in (there / "artifacts" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("context", "lengths"), [(1024, [128, 512]), (64, [32])])
+def test_speed_is_measured_at_a_short_context_and_at_half(
+    pipeline: Path, modules: Modules, context: int, lengths: list[int]
+) -> None:
+    decoder = SimpleNamespace(context=context, length=0)
+    seen = []
+
+    def forward(tokens: np.ndarray, positions: list[int]) -> None:
+        seen.append((decoder.length, len(tokens)))
+
+    found = modules(pipeline).running.speeds(decoder, forward)
+    assert [*found["speeds"]] == [*map(str, lengths)]
+    prompts = [step for step in seen if step[1] > 1]
+    assert prompts == [(0, length) for length in lengths for _ in range(3)]
+    written = min(64, context // 2)
+    behind = [past for past, count in seen if count == 1]
+    assert behind == [past for past in lengths for _ in range(3 * written)]
+    for rates in (each[part] for each in found["speeds"].values() for part in each):
+        assert rates == sorted(rates)
+        assert len(rates) == 3
+    prefill, decode = found["speeds"][str(context // 2)].values()
+    assert found["prefill_tokens_per_second"] == prefill[-1]
+    assert found["decode_tokens_per_second"] == decode[-1]
+    assert found["first_token_seconds"] == context // 2 / prefill[1]

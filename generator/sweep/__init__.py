@@ -1,0 +1,1 @@
+"""Variants of one spec, side by side: what they share runs once."""
