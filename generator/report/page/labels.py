@@ -1,0 +1,85 @@
+"""Direct labels: each beside its mark, on nothing else."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+LETTER = 6.5  # pixels a letter, at 12 pixels
+LINE = 14
+REACH = (13, 22, 34, 48, 64)  # pixels between a mark and its label
+STEPS = 16  # directions around a mark
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: "Box") -> float:
+        """Give the area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text in its box, and the mark that it speaks of."""
+
+    text: str
+    box: Box
+    mark: tuple[float, float]
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is so far off that a line has to lead to it."""
+        x, y = self.mark
+        near = Box(x - 20, y - 20, x + 20, y + 20)
+        return near.overlap(self.box) == 0
+
+
+def around(x: float, y: float, half: float = 8) -> Box:
+    """Give the box of a mark."""
+    return Box(x - half, y - half, x + half, y + half)
+
+
+def place(
+    wanted: Sequence[tuple[float, float, str]], marks: Sequence[Box], room: Box
+) -> list[Label]:
+    """Place the labels of some marks one after the other, each where least is under it."""
+    taken = list(marks)
+    placed = []
+    for x, y, text in wanted:
+        boxes = [box for box in _candidates(x, y, text) if _inside(box, room)]
+        if boxes:
+            best = min(boxes, key=lambda box: _cost(box, x, y, taken))
+            placed.append(Label(text, best, (x, y)))
+            taken.append(best)
+    return placed
+
+
+def _candidates(x: float, y: float, text: str) -> Iterator[Box]:
+    width = LETTER * len(text) + 2
+    for reach in REACH:
+        for step in range(STEPS):
+            angle = 2 * math.pi * step / STEPS
+            across, down = math.cos(angle), math.sin(angle)
+            left = x + across * reach - width * (1 - across) / 2
+            top = y + down * reach - LINE * (1 - down) / 2
+            yield Box(left, top, left + width, top + LINE)
+
+
+def _inside(box: Box, room: Box) -> bool:
+    return box.left >= room.left and box.right <= room.right and (
+        box.top >= room.top and box.bottom <= room.bottom
+    )
+
+
+def _cost(box: Box, x: float, y: float, taken: Sequence[Box]) -> float:
+    covered = sum(box.overlap(other) for other in taken)
+    middle = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
+    return covered * 10 + math.dist(middle, (x, y))

@@ -1,0 +1,187 @@
+"""Variants as points: quality by bytes and by speed, and away from home beside at home."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from leangen.generator.report.page import svg
+from leangen.generator.report.page.axis import Axis, axis_of, figure, in_bytes, percent, unit_of
+from leangen.generator.report.page.compare import Pair, front
+from leangen.generator.report.page.figures import DENSE, Row, Sweep
+from leangen.generator.report.page.labels import Box, around, place
+
+FAR = 4.0  # times the baseline's perplexity: what is worse stands at the edge
+OTHERS = 10  # divergences: what is further off than so many medians stands there, too
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that may be an axis. more: whether more of it is better."""
+
+    figure: str
+    words: str
+    short: str
+    more: bool
+
+    @property
+    def better(self) -> str:
+        """Name the axis, and say which way is better."""
+        return f"{self.words} ({'higher' if self.more else 'lower'} is better)"
+
+
+@dataclass(frozen=True)
+class View:
+    """One choice of axes."""
+
+    x: Measure
+    y: Measure
+
+    @property
+    def key(self) -> str:
+        """Name it as the page's switches do."""
+        return f"{self.x.figure}-{self.y.figure}"
+
+
+FILE = Measure("file_bytes", "size of the exported files", "file size", False)
+MEMORY = Measure("memory_bytes", "peak memory of the exported model", "memory", False)
+SPEED = Measure("decode", "decoded tokens a second", "speed", True)
+PERPLEXITY = Measure("perplexity_test", "perplexity on the test text", "perplexity", False)
+KL = Measure("kl_divergence_test", "KL divergence from the dense model, nats", "KL divergence", False)
+SAME = Measure("same_top", "same top token as the dense model", "same top token", True)
+QUALITIES = (PERPLEXITY, KL, SAME)
+
+
+def views(sweep: Sweep) -> list[View]:
+    """List the choices of axes for which at least two variants have figures."""
+    found = [View(x, y) for x in (FILE, MEMORY, SPEED) for y in QUALITIES]
+    found.append(View(FILE, SPEED))
+    return [view for view in found if len(shown(sweep, view)) > 1]
+
+
+def shown(sweep: Sweep, view: View) -> list[Row]:
+    """List the rows that a choice of axes can show."""
+    names = (view.x.figure, view.y.figure)
+    return [row for row in sweep.done if None not in map(row.value, names)]
+
+
+def front_of(sweep: Sweep, view: View) -> list[Row]:
+    """List the rows that no other beats on both axes."""
+    return front(sweep.done, view.x.figure, view.y.figure, view.x.more, view.y.more)
+
+
+def scatter(
+    sweep: Sweep, view: View, pairs: Sequence[Pair], frame: svg.Frame, brief: bool = False
+) -> list[Markup]:
+    """Draw the variants on two axes; brief: labels of a word, for narrow screens."""
+    rows = shown(sweep, view)
+    axes = _axis(sweep, view.x, rows, frame.across), _axis(sweep, view.y, rows, frame.up)
+    x, y = axes
+
+    def at(row: Row) -> tuple[float, float]:
+        return x.place(_value(row, view.x)), y.place(_value(row, view.y))
+
+    best = front_of(sweep, view)
+    parts = [
+        svg.vertical(y, frame, view.y.better, percent if view.y is SAME else None),
+        svg.horizontal(x, frame, _named(view.x, rows)),
+        *_beyond(view.y, y, rows, frame),
+        *_budget(sweep, view, x, frame),
+        svg.polyline(_stairs([at(row) for row in best]), "front"),
+    ]
+    if view.x is FILE and view.y is not SPEED:
+        ends = [(at(pair.dense), at(pair.pruned)) for pair in pairs if _both(pair, rows)]
+        parts += [svg.line(*a, *b, "pair") for a, b in ends]
+    order = sorted(rows, key=lambda row: (row in best, row.family == DENSE))
+    parts += list(_whiskers(order, view, x, y))
+    parts += [svg.mark(row, *at(row), sweep.rows.index(row)) for row in order]
+    wanted = [(*at(row), label(row, brief)) for row in best]
+    room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
+    parts.append(svg.labels(place(wanted, [around(*at(row)) for row in rows], room)))
+    return parts
+
+
+def label(row: Row, brief: bool) -> str:
+    """Name a variant beside its mark, which shows the rest."""
+    named = row.pattern
+    if row.ratio and ":" not in row.pattern:
+        named = percent(row.ratio) if brief else f"{row.pattern} {percent(row.ratio)}"
+    return named if brief or row.bits is None else f"{named}, {row.bits} bits"
+
+
+def _value(row: Row, measure: Measure) -> float:
+    found = row.value(measure.figure)
+    assert found is not None  # shown lists none else
+    return found
+
+
+def _both(pair: Pair, rows: Sequence[Row]) -> bool:
+    return pair.dense in rows and pair.pruned in rows
+
+
+def _axis(sweep: Sweep, measure: Measure, rows: Sequence[Row], ends: tuple[float, float]) -> Axis:
+    """Lay an axis over what is worth telling apart; the rest stands at its edge."""
+    values = [_value(row, measure) for row in rows]
+    if measure is PERPLEXITY and sweep.baseline:
+        limit = FAR * (sweep.baseline.value(measure.figure) or values[0])
+        values = [value for value in values if value <= limit] or values
+    if measure is KL:
+        values = [value for value in values if value > 0] or [0.0]
+        middle = sorted(values)[len(values) // 2]
+        values = [value for value in values if value <= OTHERS * middle]
+    axis = axis_of(values, *ends)
+    in_units = measure.figure.endswith("bytes")
+    return replace(axis, unit=unit_of(values)[0]) if in_units else axis
+
+
+def _beyond(measure: Measure, axis: Axis, rows: Sequence[Row], frame: svg.Frame) -> Iterator[Markup]:
+    """Say of the marks at the upper edge that they belong above it."""
+    beyond = [row for row in rows if _value(row, measure) > axis.high]
+    if beyond:
+        most = max(_value(row, measure) for row in beyond)
+        words = f"↑ {len(beyond)} above the scale, up to {figure(most)}"
+        yield svg.text(frame.width - frame.right, axis.end - 12, words, "t e")
+
+
+def _budget(sweep: Sweep, view: View, axis: Axis, frame: svg.Frame) -> Iterator[Markup]:
+    """Draw the budget, where memory is the axis and it is in sight."""
+    budget = sweep.budget_bytes
+    if budget is None or view.x is not MEMORY:
+        return
+    bottom, top = frame.up
+    words = f"budget {in_bytes(budget)}"
+    if axis.holds(budget):
+        x = axis.place(budget)
+        yield svg.line(x, top, x, bottom, "budget")
+        yield svg.text(x - 5, bottom - 8, words, "t e")
+    else:
+        end = f"{words} →" if budget > axis.high else f"← {words}"
+        yield svg.text(axis.end, bottom - 8, end, "t e")
+
+
+def _stairs(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Lead from each point of the front to the next as what is attainable does."""
+    previous = None
+    for x, y in points:
+        if previous is not None:
+            yield x, previous
+        yield x, y
+        previous = y
+
+
+def _whiskers(rows: Sequence[Row], view: View, x: Axis, y: Axis) -> Iterator[Markup]:
+    """Draw the ranges of what was measured several times."""
+    for row in rows:
+        across, up = row.figures[view.x.figure], row.figures[view.y.figure]
+        a, b = x.place(across.mean), y.place(up.mean)
+        if across.high > across.low:
+            yield svg.line(x.place(across.low), b, x.place(across.high), b, "range")
+        if up.high > up.low:
+            yield svg.line(a, y.place(up.low), a, y.place(up.high), "range")
+
+
+def _named(measure: Measure, rows: Sequence[Row]) -> str:
+    if not measure.figure.endswith("bytes"):
+        return measure.better
+    _, unit = unit_of([_value(row, measure) for row in rows])
+    return f"{measure.words}, {unit} (less is better)"
