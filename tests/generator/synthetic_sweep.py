@@ -57,7 +57,9 @@ def variants() -> Iterator[dict[str, Any]]:
     yield kind("structured", 0.25, "wanda", True, 4)
 
 
-def kind(pattern: str, ratio: float, method: str, recovered: bool, bits: int) -> dict[str, Any]:
+def kind(
+    pattern: str, ratio: float, method: str, recovered: bool, bits: int
+) -> dict[str, Any]:
     found = {
         "pattern": pattern,
         "ratio": ratio,
@@ -107,7 +109,9 @@ def measured(found: dict[str, Any], random: Random) -> dict[str, Any]:
         "file_bytes": stored,
         "memory_bytes": round(stored * 1.08) + 410_000_000,
         "perplexity": {
-            "train": 0.93 * DENSE * math.exp(lost * (0.9 if found["recovered"] else 1.0)),
+            "train": 0.93
+            * DENSE
+            * math.exp(lost * (0.9 if found["recovered"] else 1.0)),
             "test": DENSE * math.exp(lost),
             "out_of_sample": 1.7 * DENSE * math.exp(lost + fragile),
         },
@@ -131,8 +135,14 @@ def synthetic() -> dict[str, Any]:
     random = Random(0)
     rows = []
     for place, found in enumerate(variants()):
-        changes = {"sparsity.pattern": found["pattern"], "quantization.weights": found["bits"]}
-        changes |= {"sparsity.ratio": found["ratio"], "sparsity.recover": found["recovered"]}
+        changes = {
+            "sparsity.pattern": found["pattern"],
+            "quantization.weights": found["bits"],
+        }
+        changes |= {
+            "sparsity.ratio": found["ratio"],
+            "sparsity.recover": found["recovered"],
+        }
         changes |= {"sparsity.method": found.get("method", "")}
         stored = size_of(found["pattern"], found["ratio"], found["bits"])
         rows.append(
@@ -144,7 +154,13 @@ def synthetic() -> dict[str, Any]:
                 "seed": 0,
                 "baseline": place == 0,
                 "state": "done",
-                "stages": {"evaluate": {"seconds": 20.0, "planned_bytes": 2**30, "measured_bytes": 2**30 + 5}},
+                "stages": {
+                    "evaluate": {
+                        "seconds": 20.0,
+                        "planned_bytes": 2**30,
+                        "measured_bytes": 2**30 + 5,
+                    }
+                },
                 "seconds": 31.0 + place,
                 "planned": {
                     "file_bytes": stored,
@@ -157,7 +173,10 @@ def synthetic() -> dict[str, Any]:
     return {
         "format_version": 1,
         "name": "synthetic",
-        "axes": {"sparsity.pattern": ["dense", "2:4"], "quantization.weights": [16, 8, 4, 3]},
+        "axes": {
+            "sparsity.pattern": ["dense", "2:4"],
+            "quantization.weights": [16, 8, 4, 3],
+        },
         "budget_bytes": 900_000_000,
         "context": 2048,
         "hardware": "h200",
@@ -170,8 +189,15 @@ def synthetic() -> dict[str, Any]:
 
 def ended() -> list[dict[str, Any]]:
     """Make up what did not end well."""
-    failed = {"state": "failed", "why": "recover: the loss is not finite: lower the learning rate"}
-    refused = {"state": "refused", "why": "export: no kernel for 3 bits & <2:4>", "measured": {}}
+    failed = {
+        "state": "failed",
+        "why": "recover: the loss is not finite: lower the learning rate",
+    }
+    refused = {
+        "state": "refused",
+        "why": "export: no kernel for 3 bits & <2:4>",
+        "measured": {},
+    }
     rows: list[dict[str, Any]] = [
         {"is": kind("unstructured", 0.9, "sparsegpt", True, 16)} | failed,
         {"is": kind("2:4", 0.5, "wanda", False, 3)} | refused,

@@ -13,4 +13,5 @@ def write(sweep: Mapping[str, Any], folder: Path) -> list[Path]:
     from leangen.generator.report.page.save import save
     from leangen.generator.report.page.sweep_page import files
 
-    return save(files(read(sweep)), folder)
+    written, _ = save(files(read(sweep)), folder)
+    return written

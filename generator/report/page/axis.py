@@ -8,7 +8,11 @@ from leangen.generator.report.units import size
 
 LOG_FROM = 2.5  # an axis is logarithmic where its ends are further apart than that
 ROOM = 0.06  # of an axis, left beyond what it shows
-STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
+STEPS = (
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+)
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,22 @@ class Axis:
         return [number * step for number in range(first, last + 1)]
 
     def _log_ticks(self, most: int) -> list[float]:
-        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        powers = range(
+            math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1
+        )
         tens = [10.0**p for p in powers if self.holds(10.0**p)]
         choices = [tens[:: math.ceil(len(tens) / most)]] if len(tens) > 1 else []
         for steps in STEPS:
-            choices.append([v for p in powers for s in steps if self.holds(v := s * 10.0**p)])
+            choices.append(
+                [v for p in powers for s in steps if self.holds(v := s * 10.0**p)]
+            )
         fitting = [choice for choice in choices if len(choice) <= most]
         return max(fitting, key=len, default=[])
 
 
-def axis_of(values: Iterable[float], start: float, end: float, log: bool | None = None) -> Axis:
+def axis_of(
+    values: Iterable[float], start: float, end: float, log: bool | None = None
+) -> Axis:
     """Lay an axis over figures; logarithmic, unless said, where they are far apart."""
     listed = list(values)
     low, high = min(listed), max(listed)

@@ -11,7 +11,14 @@ from leangen.generator.report.page.figures import DENSE, FAMILIES, Row, Sweep
 from leangen.generator.report.page.home import OTHERS, at_home, home
 from leangen.generator.report.page.lines import collapse, groups
 from leangen.generator.report.page.palette import standing_alone
-from leangen.generator.report.page.scatter import FILE, PERPLEXITY, SPEED, View, scatter, views
+from leangen.generator.report.page.scatter import (
+    FILE,
+    PERPLEXITY,
+    SPEED,
+    View,
+    scatter,
+    views,
+)
 
 WIDE, NARROW = 760, 360  # pixels
 LETTER = 6.6  # of a legend
@@ -45,8 +52,12 @@ def front_charts(sweep: Sweep) -> list[tuple[View, Chart]]:
     joined = pairs(sweep)
 
     def chart(view: View) -> Chart:
-        title = f"{view.y.words} by {view.x.words}"
-        return Chart(view.key, title, lambda frame, brief: scatter(sweep, view, joined, frame, brief))
+        title = f"{view.y.words}, by {view.x.words}"
+        return Chart(
+            view.key,
+            title,
+            lambda frame, brief: scatter(sweep, view, joined, frame, brief),
+        )
 
     return [(view, chart(view)) for view in views(sweep)]
 
@@ -72,7 +83,7 @@ def home_charts(sweep: Sweep) -> list[Chart]:
     return [
         Chart(
             f"home-{other}",
-            f"perplexity {OTHERS[other]} beside that on the test text",
+            f"how much more each variant loses {OTHERS[other]} than on the test text",
             lambda frame, _, other=other: home(sweep, other, frame),  # type: ignore[misc]
             370,
             WIDE / 2 - 10,
@@ -91,8 +102,15 @@ def legend(sweep: Sweep) -> list[Item]:
     ]
     hollow = {row.recovered for row in done if row.family != DENSE}
     if hollow == {True, False}:
-        kind = next(row.family for row in done if row.family != DENSE and not row.recovered)
-        items.append((svg.OUTLINE[kind].format(f"{svg.SHORT[kind]} h"), "hollow: without recovery"))
+        kind = next(
+            row.family for row in done if row.family != DENSE and not row.recovered
+        )
+        items.append(
+            (
+                svg.OUTLINE[kind].format(f"{svg.SHORT[kind]} h"),
+                "hollow: without recovery",
+            )
+        )
     if any(row.bits for row in done):
         items.append((svg.text(0, 3.2, "8", "w m"), "in a mark: bits of the weights"))
     items.append((svg.line(-8, 0, 8, 0, "front"), "front: no other is better in both"))
@@ -101,16 +119,21 @@ def legend(sweep: Sweep) -> list[Item]:
     return items
 
 
-def alone(chart: Chart, rows: Iterable[Row], items: Sequence[Item]) -> Markup:
+def alone(
+    name: str, chart: Chart, rows: Iterable[Row], items: Sequence[Item]
+) -> Markup:
     """Draw a chart as a file of its own: with its title, its legend and its style."""
-    frame = svg.Frame(WIDE, chart.height, top=30)
+    title = f"{name}: {chart.title}"
+    frame = svg.Frame(WIDE, chart.height)
     placed = list(_legend_rows(items))
     height = 34 + chart.height + 22 * len({y for *_, y in placed}) + 12
     parts = [
-        Markup("<title>{}</title><style>{}</style>").format(chart.title, Markup(standing_alone())),
+        Markup("<title>{}</title><style>{}</style>").format(
+            title, Markup(standing_alone())
+        ),
         svg.symbols(rows),
         Markup('<rect width="100%" height="100%" class="paper"/>'),
-        svg.text(14, 26, chart.title[:1].upper() + chart.title[1:], "w"),
+        svg.text(10, 26, title, "head"),
         Markup('<g transform="translate(10 40)">{}</g>').format(
             Markup("").join(chart.draw(frame, False))
         ),
@@ -122,9 +145,9 @@ def alone(chart: Chart, rows: Iterable[Row], items: Sequence[Item]) -> Markup:
                 across, down, drawn, svg.text(14, 4, words)
             )
         )
-    size = Markup(' xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" role="img"').format(
-        WIDE + 20, svg.px(height)
-    )
+    size = Markup(
+        ' xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" role="img"'
+    ).format(WIDE + 20, svg.px(height))
     return svg.svg(svg.Frame(WIDE + 20, height), parts, "chart", size)
 
 
@@ -146,12 +169,22 @@ def pictures(sweep: Sweep) -> dict[str, Markup]:
     shown = {view.key: chart for view, chart in front_charts(sweep)}
     chosen = {"bytes": View(FILE, PERPLEXITY), "speed": View(SPEED, PERPLEXITY)}
     found = {
-        name: alone(shown[view.key], sweep.done, items if name == "bytes" else simple)
+        name: alone(
+            sweep.name,
+            shown[view.key],
+            sweep.done,
+            items if name == "bytes" else simple,
+        )
         for name, view in chosen.items()
         if view.key in shown
     }
     plain = [item for item in simple if not item[1].startswith("front")]
-    for name, charts in (("collapse", collapse_charts(sweep)), ("home", home_charts(sweep))):
+    for name, charts in (
+        ("collapse", collapse_charts(sweep)),
+        ("home", home_charts(sweep)),
+    ):
         for number, chart in enumerate(charts):
-            found[name if number == 0 else f"{name}-{number + 1}"] = alone(chart, sweep.done, plain)
+            found[name if number == 0 else f"{name}-{number + 1}"] = alone(
+                sweep.name, chart, sweep.done, plain
+            )
     return found

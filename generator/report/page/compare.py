@@ -74,9 +74,7 @@ class Curve:
         return next(failing, None)
 
 
-def front(
-    rows: Iterable[Row], x: str, y: str, more_x: bool, more_y: bool
-) -> list[Row]:
+def front(rows: Iterable[Row], x: str, y: str, more_x: bool, more_y: bool) -> list[Row]:
     """List the rows that no other beats in both figures, from the best x on.
 
     more: whether more of a figure is better.
@@ -95,7 +93,9 @@ def front(
     return found
 
 
-def difference(sweep: Sweep, row: Row, beside: Row, text: str = "test") -> Difference | None:
+def difference(
+    sweep: Sweep, row: Row, beside: Row, text: str = "test"
+) -> Difference | None:
     """Tell by how much a row loses more on a text than another does."""
     lost, other_lost = (_loss(sweep, each, text) for each in (row, beside))
     if lost and other_lost:
@@ -121,7 +121,7 @@ def _loss(sweep: Sweep, row: Row, text: str) -> tuple[float, float] | None:
 
 def pairs(sweep: Sweep) -> list[Pair]:
     """Set each dense model beside the best pruned one of its size, of each kind of pattern."""
-    found = []
+    found: list[Pair] = []
     for dense in sweep.done:
         size = dense.value("file_bytes")
         if dense.family != DENSE or size is None:
@@ -149,7 +149,9 @@ def curves(sweep: Sweep) -> list[Curve]:
         if row.family != DENSE:
             key = (row.family, row.method, row.bits, row.recovered)
             groups.setdefault(key, []).append(row)
-    found = [curve for key, rows in groups.items() if (curve := _curve(sweep, key, rows))]
+    found = [
+        curve for key, rows in groups.items() if (curve := _curve(sweep, key, rows))
+    ]
     return [
         curve
         for curve in found
@@ -179,12 +181,12 @@ def _curve(
     return Curve(family, method, bits, recovered, tuple(points))
 
 
-def away(sweep: Sweep, row: Row) -> Difference | None:
-    """Tell how much more a row loses than the dense one, out of sample over in it, in nats."""
+def away(sweep: Sweep, row: Row, text: str = "out_of_sample") -> Difference | None:
+    """Tell how much more a row loses than the dense one on a text, beyond what it does on the test."""
     dense = sweep.baseline
     if dense is None:
         return None
-    there, here = (difference(sweep, row, dense, text) for text in ("out_of_sample", "test"))
+    there, here = difference(sweep, row, dense, text), difference(sweep, row, dense)
     if there is None or here is None:
         return None
     if there.margin is None or here.margin is None:

@@ -11,8 +11,13 @@ from leangen.spec.errors import printable
 DENSE, NM, UNSTRUCTURED, STRUCTURED = "dense", "N:M", "unstructured", "structured"
 FAMILIES = (DENSE, NM, UNSTRUCTURED, STRUCTURED)
 LARGEST = 1e18  # of a figure: nothing larger was measured
-TEXTS = ("train", "test", "out_of_sample")
-BESIDE = ("kl_divergence", "kl_divergence_99", "loss_difference", "loss_difference_error")
+TEXTS = ("train", "val", "test", "out_of_sample")
+BESIDE = (
+    "kl_divergence",
+    "kl_divergence_99",
+    "loss_difference",
+    "loss_difference_error",
+)
 SURE = 1.96  # standard errors of a 95 percent interval
 
 
@@ -86,7 +91,9 @@ def read(document: Mapping[str, Any]) -> Sweep:
     """Read a sweep.json; what is no finite number is no figure."""
     variants = document["variants"]
     fields = document.get("axes", {})
-    same = all(field.partition(".")[0] in ("sparsity", "quantization") for field in fields)
+    same = all(
+        field.partition(".")[0] in ("sparsity", "quantization") for field in fields
+    )
     rows = [_row(group) for group in _repeats(variants)]
     return Sweep(
         text(document["name"]),
@@ -106,7 +113,9 @@ def number(value: object) -> float | None:
     """Take a figure; None for what cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < LARGEST else None  # not so for what is no number
+    return (
+        float(value) if abs(value) < LARGEST else None
+    )  # not so for what is no number
 
 
 def _repeats(variants: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -215,5 +224,7 @@ def _about(document: Mapping[str, Any]) -> dict[str, str]:
             about[key] = text(document[key])
     for key in ("tokens", "machine"):
         if document.get(key):
-            about[key] = ", ".join(f"{text(k)} {text(v)}" for k, v in document[key].items())
+            about[key] = ", ".join(
+                f"{text(k)} {text(v)}" for k, v in document[key].items()
+            )
     return about

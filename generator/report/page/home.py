@@ -1,44 +1,67 @@
-"""Each variant on the text that it comes from, and on text from elsewhere."""
+"""Whether variants lose more on other text than on the test text, beside the dense model."""
+
+from math import exp
 
 from markupsafe import Markup
 
 from leangen.generator.report.page import svg
 from leangen.generator.report.page.axis import axis_of
-from leangen.generator.report.page.compare import difference
+from leangen.generator.report.page.compare import FAR, Difference, away, difference
 from leangen.generator.report.page.figures import DENSE, Row, Sweep
 
-WORST = 4.0  # times the dense model's perplexity: what is worse stands at the edge
-OTHERS = {"out_of_sample": "out of sample", "train": "on the training text"}
+HIGHEST = 16.0  # times the dense model's perplexity: what is worse stands at the edge
+WORST = 4.0  # times the dense model's ratio of the two texts, likewise
+OTHERS = {
+    "out_of_sample": "out of sample",
+    "train": "on the training text",
+    "val": "on the validation text",
+}
 
 
-def at_home(sweep: Sweep, other: str) -> list[tuple[Row, float, float]]:
-    """List what each row's perplexities on the test text and another are of the dense one's."""
+def at_home(sweep: Sweep, other: str) -> list[tuple[Row, float, Difference]]:
+    """List what each row's perplexity is of the dense one's, and what more on another text."""
     dense = sweep.baseline
     if dense is None:
         return []
     found = []
     for row in sweep.done:
-        here, there = difference(sweep, row, dense), difference(sweep, row, dense, other)
+        here, there = difference(sweep, row, dense), away(sweep, row, other)
         if here and there:
-            found.append((row, here.ratio, there.ratio))
+            found.append((row, here.ratio, there))
     return found if len(found) > 1 else []
 
 
 def home(sweep: Sweep, other: str, frame: svg.Frame) -> list[Markup]:
-    """Draw the perplexities on two texts, both in those of the dense model, and the diagonal."""
+    """Draw how much more each variant loses elsewhere, over what it loses at home."""
     found = at_home(sweep, other)
-    ends = [min(ratio, WORST) for _, *ratios in found for ratio in ratios]
-    ends = [max(end, 1 / WORST) for end in ends]
-    x, y = (axis_of(ends, *pixels, log=True) for pixels in (frame.across, frame.up))
-    above = "above the line: loses more there than at home"
+    x = axis_of(
+        [1.0, *(min(here, HIGHEST) for _, here, _ in found)], *frame.across, log=True
+    )
+    y = axis_of(
+        [1.0, *(_held(there.ratio) for *_, there in found)], *frame.up, log=True
+    )
+    name = f"perplexity {OTHERS[other]} / test, times dense's"
+    same = y.place(1)
     parts = [
-        svg.vertical(y, frame, f"perplexity {OTHERS[other]}, times dense"),
-        svg.horizontal(x, frame, "perplexity on the test text, times dense"),
-        svg.line(x.start, y.start, x.end, y.end, "limit"),
-        svg.text(frame.left + 8, frame.top + 12, above, "t"),
+        svg.vertical(y, frame, name),
+        svg.horizontal(x, frame, "perplexity on the test text, times dense's"),
+        svg.line(frame.left, same, frame.across[1], same, "limit"),
     ]
     order = sorted(found, key=lambda each: each[0].family == DENSE)
-    parts += [
-        svg.mark(row, x.place(a), y.place(b), sweep.rows.index(row)) for row, a, b in order
-    ]
+    for row, here, there in order:
+        if there.margin and not row.baseline:
+            low, high = (
+                y.place(_held(exp(min(max(there.nats + m, -FAR), FAR))))
+                for m in (-there.margin, there.margin)
+            )
+            parts.append(svg.line(x.place(here), low, x.place(here), high, "range"))
+    for row, here, there in order:
+        parts.append(
+            svg.mark(row, x.place(here), y.place(there.ratio), sweep.rows.index(row))
+        )
     return parts
+
+
+def _held(ratio: float) -> float:
+    """Keep a ratio where it is worth telling apart."""
+    return min(max(ratio, 1 / WORST), WORST)

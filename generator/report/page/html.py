@@ -32,13 +32,17 @@ def render(template: str, data: Mapping[str, Any], **values: Any) -> str:
     """Render a page. data: what its script reads, in a place where nothing is run."""
     style = variables() + CHART + (FOLDER / "page.css").read_text(encoding="utf-8")
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    return environment().get_template(template).render(
-        style=Markup(style),
-        style_hash=_allowed(style),
-        script=Markup(script),
-        script_hash=_allowed(script),
-        data=inert(data),
-        **values,
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            style=Markup(style),
+            style_hash=_allowed(style),
+            script=Markup(script),
+            script_hash=_allowed(script),
+            data=inert(data),
+            **values,
+        )
     )
 
 

@@ -1,18 +1,19 @@
 """Curves: perplexity over the ratio that was pruned, and losses over the steps of a training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 
 from markupsafe import Markup
 
 from leangen.generator.report.page import svg
 from leangen.generator.report.page.axis import Axis, axis_of, percent
 from leangen.generator.report.page.compare import COLLAPSED, Curve
-from leangen.generator.report.page.figures import NM, STRUCTURED, Row, Sweep
-from leangen.generator.report.page.labels import Box, around, place
+from leangen.generator.report.page.figures import NM, STRUCTURED, Sweep
+from leangen.generator.report.page.labels import Box, along, around, place
 
 HIGHEST = 16.0  # times the dense model's perplexity: what is worse stands at the edge
-Losses = Mapping[str, Sequence[tuple[float, float]]]  # by name: steps and losses
+SMOOTH = 40  # points of a smoothed curve
 
 
 def groups(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
@@ -25,74 +26,89 @@ def groups(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
 
 def collapse(sweep: Sweep, curves: Sequence[Curve], frame: svg.Frame) -> list[Markup]:
     """Draw perplexity, beside the dense model's of the same bits, over the share pruned."""
-    x = Axis(0, max(p[0] for curve in curves for p in curve.points) + 0.05, False, *frame.across)
+    x = Axis(
+        0,
+        max(p[0] for curve in curves for p in curve.points) + 0.05,
+        False,
+        *frame.across,
+    )
     ratios = [1.0, *(p[2].ratio for curve in curves for p in curve.points), COLLAPSED]
     y = axis_of([min(ratio, HIGHEST) for ratio in ratios], *frame.up, log=True)
     parts = [
-        svg.vertical(y, frame, "perplexity, times that of the dense model of the same bits"),
+        svg.vertical(y, frame, "perplexity, times dense of the same bits"),
         svg.horizontal(x, frame, "share of the weights pruned", percent),
-        svg.line(frame.left, y.place(COLLAPSED), frame.across[1], y.place(COLLAPSED), "limit"),
-        svg.text(frame.left + 4, y.place(COLLAPSED) - 5, "twice the dense model's", "t"),
+        svg.line(
+            frame.left, y.place(COLLAPSED), frame.across[1], y.place(COLLAPSED), "limit"
+        ),
+        svg.text(
+            frame.left + 4, y.place(COLLAPSED) - 5, "twice the dense model's", "t"
+        ),
     ]
-    marks: list[tuple[Row, float, float]] = []
-    wanted = []
+    wanted: list[tuple[float, float, str]] = []
+    taken, marks = [], []
     for curve in sorted(curves, key=lambda curve: curve.recovered):
-        points = [(x.place(ratio), y.place(lost.ratio)) for ratio, _, lost in curve.points]
-        kind = f"curve {svg.SHORT[curve.family]}{'' if curve.recovered else ' dash'}"
-        if curve.family != NM:
-            start = (x.place(0), y.place(1))
-            parts.append(svg.polyline([start, *points], kind))
-            wanted.append((*points[-1], _named(curve)))
+        points = [
+            (x.place(ratio), y.place(lost.ratio)) for ratio, _, lost in curve.points
+        ]
+        rows = [row for _, row, _ in curve.points]
+        if curve.family == NM:
+            wanted += [(*at, row.pattern) for at, row in zip(points, rows, strict=True)]
         else:
-            wanted += [(*at, row.pattern) for at, (_, row, _) in zip(points, curve.points, strict=True)]
-        marks += [(row, *at) for at, (_, row, _) in zip(points, curve.points, strict=True)]
-    parts += [svg.mark(row, *at, sweep.rows.index(row)) for row, *at in marks]
+            wanted.append((*points[-1], _named(curve)))
+            whole = [(x.place(0), y.place(1)), *points]
+            dash = "" if curve.recovered else " dash"
+            kind = f"curve {svg.SHORT[curve.family]}{dash}"
+            parts.append(svg.polyline(whole, kind))
+            taken += list(along(whole))
+        marks += [
+            svg.mark(row, *at, sweep.rows.index(row))
+            for row, at in zip(rows, points, strict=True)
+        ]
+        taken += [around(*at) for at in points]
     room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
-    parts.append(svg.labels(place(wanted, [around(*at) for _, *at in marks], room)))
-    return parts
+    return [*parts, *marks, svg.labels(place(wanted, taken, room))]
 
 
 def _named(curve: Curve) -> str:
-    recovered = "with recovery" if curve.recovered else "without"
-    return ", ".join(filter(None, [curve.method, recovered]))
+    recovered = "recovered" if curve.recovered else ""
+    return ", ".join(filter(None, [curve.method, recovered])) or curve.family
 
 
-def losses(found: Losses, frame: svg.Frame) -> list[Markup]:
+def losses(
+    series: Mapping[str, Sequence[tuple[float, float]]], frame: svg.Frame
+) -> list[Markup]:
     """Draw the losses of a training: of its steps, and on text that it does not see."""
-    everything = [point for points in found.values() for point in points]
-    x = Axis(0, max(1.0, *(step for step, _ in everything)), False, *frame.across)
-    y = axis_of([loss for _, loss in everything], *frame.up, log=False)
+    steps, seen = series.get("loss", ()), series.get("val", ())
+    values = [value for _, value in (*steps, *seen)]
+    x = Axis(0, max(1.0, *(step for step, _ in (*steps, *seen))), False, *frame.across)
+    y = axis_of(values, *frame.up, log=False)
+
+    def at(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [(x.place(step), y.place(value)) for step, value in points]
+
     parts = [
         svg.vertical(y, frame, "loss, nats a token"),
         svg.horizontal(x, frame, "step"),
     ]
-    for kind, (name, points) in zip(("step", "smooth", "val"), found.items(), strict=False):
-        pixels = [(x.place(step), y.place(loss)) for step, loss in points]
-        parts.append(svg.polyline(pixels, f"curve {kind}"))
-        if kind == "val":
-            parts += [svg.text(px, py + 3, "●", "dot m") for px, py in pixels]
-        if kind != "step":
-            parts += _end(name, points, pixels, frame, above=kind == "val")
-    return parts
+    wanted, taken = [], []
+    for kind, points, name in (
+        ("step", steps, ""),
+        ("smooth", smoothed(steps), "steps"),
+        ("val", seen, "validation"),
+    ):
+        if points:
+            parts.append(svg.polyline(at(points), f"curve {kind}"))
+            taken += list(along(at(points)))
+        if points and name:
+            wanted.append((*at(points)[-1], f"{name} {points[-1][1]:.3f}"))
+    room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
+    return [*parts, svg.labels(place(wanted, taken, room))]
 
 
-def _end(
-    name: str,
-    points: Sequence[tuple[float, float]],
-    pixels: Sequence[tuple[float, float]],
-    frame: svg.Frame,
-    above: bool,
-) -> Iterator[Markup]:
-    x, y = pixels[-1]
-    yield svg.text(x, y - 10 if above else y + 18, f"{name} {points[-1][1]:.3f}", "l e")
-
-
-def smoothed(points: Sequence[tuple[float, float]], parts: int = 40) -> list[tuple[float, float]]:
-    """Average neighbours, so that so many are left."""
-    edges = [round(number * len(points) / parts) for number in range(parts + 1)]
+def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Average neighbours, so that few are left."""
+    edges = [round(number * len(points) / SMOOTH) for number in range(SMOOTH + 1)]
     pieces = [points[a:b] for a, b in pairwise(edges) if b > a]
-    return [(_mean([s for s, _ in p]), _mean([v for _, v in p])) for p in pieces]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return [
+        (fmean(step for step, _ in p), fmean(value for _, value in p)) for p in pieces
+    ]

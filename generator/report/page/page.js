@@ -5,6 +5,7 @@ const tip = document.getElementById("tip");
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const markOf = (svg, number) => svg.querySelector(`use[data-v="${number}"]`);
 const place = (mark) => [Number(mark.getAttribute("x")), Number(mark.getAttribute("y"))];
+const labelOf = (variant) => `${variant.name}: ${variant.details.map((pair) => pair.join(" ")).join(", ")}`;
 const NEAR = 26; // pixels within which a pointer finds a mark
 
 function choose() {
@@ -97,7 +98,7 @@ function sort(event) {
 for (const svg of all("figure > svg")) {
   all("use[data-v]", svg).forEach((mark, i) => {
     mark.setAttribute("role", "img");
-    mark.setAttribute("aria-label", variants[mark.dataset.v].label);
+    mark.setAttribute("aria-label", labelOf(variants[mark.dataset.v]));
     mark.tabIndex = i ? -1 : 0; // one stop a chart: arrows go on from there
     mark.addEventListener("focus", () => show(mark));
     mark.addEventListener("blur", hide);

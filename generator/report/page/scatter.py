@@ -6,12 +6,21 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from leangen.generator.report.page import svg
-from leangen.generator.report.page.axis import Axis, axis_of, figure, in_bytes, percent, unit_of
+from leangen.generator.report.page.axis import (
+    Axis,
+    axis_of,
+    figure,
+    in_bytes,
+    percent,
+    unit_of,
+)
 from leangen.generator.report.page.compare import Pair, front
 from leangen.generator.report.page.figures import DENSE, Row, Sweep
-from leangen.generator.report.page.labels import Box, around, place
+from leangen.generator.report.page.labels import Box, along, around, place
 
 FAR = 4.0  # times the baseline's perplexity: what is worse stands at the edge
+SEEN = 9  # pixels from the middle of a mark
+BAND = 12  # pixels above the scale, where marks stand that do not fit on it
 OTHERS = 10  # divergences: what is further off than so many medians stands there, too
 
 
@@ -23,11 +32,6 @@ class Measure:
     words: str
     short: str
     more: bool
-
-    @property
-    def better(self) -> str:
-        """Name the axis, and say which way is better."""
-        return f"{self.words} ({'higher' if self.more else 'lower'} is better)"
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,15 @@ class View:
 FILE = Measure("file_bytes", "size of the exported files", "file size", False)
 MEMORY = Measure("memory_bytes", "peak memory of the exported model", "memory", False)
 SPEED = Measure("decode", "decoded tokens a second", "speed", True)
-PERPLEXITY = Measure("perplexity_test", "perplexity on the test text", "perplexity", False)
-KL = Measure("kl_divergence_test", "KL divergence from the dense model, nats", "KL divergence", False)
+PERPLEXITY = Measure(
+    "perplexity_test", "perplexity on the test text", "perplexity", False
+)
+KL = Measure(
+    "kl_divergence_test",
+    "KL divergence from the dense model, nats",
+    "KL divergence",
+    False,
+)
 SAME = Measure("same_top", "same top token as the dense model", "same top token", True)
 QUALITIES = (PERPLEXITY, KL, SAME)
 
@@ -71,34 +82,52 @@ def front_of(sweep: Sweep, view: View) -> list[Row]:
 
 
 def scatter(
-    sweep: Sweep, view: View, pairs: Sequence[Pair], frame: svg.Frame, brief: bool = False
+    sweep: Sweep,
+    view: View,
+    pairs: Sequence[Pair],
+    frame: svg.Frame,
+    brief: bool = False,
 ) -> list[Markup]:
     """Draw the variants on two axes; brief: labels of a word, for narrow screens."""
     rows = shown(sweep, view)
-    axes = _axis(sweep, view.x, rows, frame.across), _axis(sweep, view.y, rows, frame.up)
+    axes = (
+        _axis(sweep, view.x, rows, frame.across),
+        _axis(sweep, view.y, rows, frame.up),
+    )
     x, y = axes
 
     def at(row: Row) -> tuple[float, float]:
-        return x.place(_value(row, view.x)), y.place(_value(row, view.y))
+        across, up = _value(row, view.x), _value(row, view.y)
+        return x.place(across), y.end - BAND if up > y.high else y.place(up)
 
     best = front_of(sweep, view)
-    parts = [
-        svg.vertical(y, frame, view.y.better, percent if view.y is SAME else None),
-        svg.horizontal(x, frame, _named(view.x, rows)),
+    stairs = list(_stairs([at(row) for row in best]))
+    joined = [
+        (at(p.dense), at(p.pruned)) for p in pairs if _both(p, rows) and _by_size(view)
+    ]
+    order = sorted(rows, key=lambda row: (row in best, row.family == DENSE))
+    wanted = [(*at(row), label(row, brief)) for row in best]
+    taken = [around(*at(row)) for row in rows] + list(along(stairs))
+    taken += [box for ends in joined for box in along(ends)]
+    room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
+    return [
+        svg.vertical(
+            y, frame, _named(view.y, rows, brief), percent if view.y is SAME else None
+        ),
+        svg.horizontal(x, frame, _named(view.x, rows, brief)),
         *_beyond(view.y, y, rows, frame),
         *_budget(sweep, view, x, frame),
-        svg.polyline(_stairs([at(row) for row in best]), "front"),
+        svg.polyline(stairs, "front"),
+        *(svg.line(*a, *b, "pair") for a, b in joined),
+        *_whiskers(order, view, x, y),
+        *(svg.mark(row, *at(row), sweep.rows.index(row)) for row in order),
+        svg.labels(place(wanted, taken, room)),
     ]
-    if view.x is FILE and view.y is not SPEED:
-        ends = [(at(pair.dense), at(pair.pruned)) for pair in pairs if _both(pair, rows)]
-        parts += [svg.line(*a, *b, "pair") for a, b in ends]
-    order = sorted(rows, key=lambda row: (row in best, row.family == DENSE))
-    parts += list(_whiskers(order, view, x, y))
-    parts += [svg.mark(row, *at(row), sweep.rows.index(row)) for row in order]
-    wanted = [(*at(row), label(row, brief)) for row in best]
-    room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
-    parts.append(svg.labels(place(wanted, [around(*at(row)) for row in rows], room)))
-    return parts
+
+
+def _by_size(view: View) -> bool:
+    """Tell whether equal bytes stand above each other, and quality is the other axis."""
+    return view.x is FILE and view.y is not SPEED
 
 
 def label(row: Row, brief: bool) -> str:
@@ -119,7 +148,9 @@ def _both(pair: Pair, rows: Sequence[Row]) -> bool:
     return pair.dense in rows and pair.pruned in rows
 
 
-def _axis(sweep: Sweep, measure: Measure, rows: Sequence[Row], ends: tuple[float, float]) -> Axis:
+def _axis(
+    sweep: Sweep, measure: Measure, rows: Sequence[Row], ends: tuple[float, float]
+) -> Axis:
     """Lay an axis over what is worth telling apart; the rest stands at its edge."""
     values = [_value(row, measure) for row in rows]
     if measure is PERPLEXITY and sweep.baseline:
@@ -134,13 +165,14 @@ def _axis(sweep: Sweep, measure: Measure, rows: Sequence[Row], ends: tuple[float
     return replace(axis, unit=unit_of(values)[0]) if in_units else axis
 
 
-def _beyond(measure: Measure, axis: Axis, rows: Sequence[Row], frame: svg.Frame) -> Iterator[Markup]:
-    """Say of the marks at the upper edge that they belong above it."""
-    beyond = [row for row in rows if _value(row, measure) > axis.high]
+def _beyond(
+    measure: Measure, axis: Axis, rows: Sequence[Row], frame: svg.Frame
+) -> Iterator[Markup]:
+    """Say of the marks above the scale that they belong further up."""
+    beyond = [value for row in rows if (value := _value(row, measure)) > axis.high]
     if beyond:
-        most = max(_value(row, measure) for row in beyond)
-        words = f"↑ {len(beyond)} above the scale, up to {figure(most)}"
-        yield svg.text(frame.width - frame.right, axis.end - 12, words, "t e")
+        words = f"↑ {len(beyond)} above, up to {figure(max(beyond))}"
+        yield svg.text(frame.across[1], 12, words, "t e")
 
 
 def _budget(sweep: Sweep, view: View, axis: Axis, frame: svg.Frame) -> Iterator[Markup]:
@@ -170,18 +202,26 @@ def _stairs(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, floa
 
 
 def _whiskers(rows: Sequence[Row], view: View, x: Axis, y: Axis) -> Iterator[Markup]:
-    """Draw the ranges of what was measured several times."""
+    """Draw the ranges of what was measured several times, where they show beside a mark."""
     for row in rows:
         across, up = row.figures[view.x.figure], row.figures[view.y.figure]
         a, b = x.place(across.mean), y.place(up.mean)
-        if across.high > across.low:
-            yield svg.line(x.place(across.low), b, x.place(across.high), b, "range")
-        if up.high > up.low:
-            yield svg.line(a, y.place(up.low), a, y.place(up.high), "range")
+        left, right, low, high = (
+            axis.place(end)
+            for axis, s in ((x, across), (y, up))
+            for end in (s.low, s.high)
+        )
+        if max(a - left, right - a) > SEEN:
+            yield svg.line(left, b, right, b, "range")
+        if max(low - b, b - high) > SEEN:
+            yield svg.line(a, low, a, high, "range")
 
 
-def _named(measure: Measure, rows: Sequence[Row]) -> str:
+def _named(measure: Measure, rows: Sequence[Row], brief: bool) -> str:
+    """Name an axis, its unit, and which way is better."""
+    words = measure.short if brief and measure is not SPEED else measure.words
+    better = "more is better" if measure.more else "less is better"
     if not measure.figure.endswith("bytes"):
-        return measure.better
+        return f"{words} ({better})"
     _, unit = unit_of([_value(row, measure) for row in rows])
-    return f"{measure.words}, {unit} (less is better)"
+    return f"{words}, {unit} ({better})"

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from leangen.generator.report.page.axis import Axis
-from leangen.generator.report.page.figures import DENSE, FAMILIES, NM, STRUCTURED, UNSTRUCTURED, Row
+from leangen.generator.report.page.figures import (
+    DENSE,
+    FAMILIES,
+    NM,
+    STRUCTURED,
+    UNSTRUCTURED,
+    Row,
+)
 from leangen.generator.report.page.labels import Label
 
 LINE = Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>')
@@ -31,7 +38,7 @@ class Frame:
     height: float
     left: float = 46
     right: float = 14
-    top: float = 30
+    top: float = 42
     bottom: float = 42
 
     @property
@@ -74,15 +81,19 @@ def symbol(row: Row) -> str:
 def symbols(rows: Iterable[Row]) -> Markup:
     """Define the symbols that some variants have."""
     kinds = {symbol(row): row for row in rows}
-    return Markup("<defs>{}</defs>").format(Markup("").join(map(_symbol, kinds.values())))
+    return Markup("<defs>{}</defs>").format(
+        Markup("").join(map(_symbol, kinds.values()))
+    )
 
 
 def _symbol(row: Row) -> Markup:
     name = symbol(row)
     kind = f"{SHORT[row.family]}{' h' if name.endswith('h') else ''}"
-    low = 4.6 if row.family == UNSTRUCTURED else 3.2
+    low = 5 if row.family == UNSTRUCTURED else 3.2
     digits = text(0, low, str(row.bits), f"in {kind}") if row.bits else ""
-    return Markup('<g id="{}">{}{}</g>').format(name, OUTLINE[row.family].format(kind), digits)
+    return Markup('<g id="{}">{}{}</g>').format(
+        name, OUTLINE[row.family].format(kind), digits
+    )
 
 
 def mark(row: Row, x: float, y: float, number: int | None = None) -> Markup:
@@ -91,32 +102,32 @@ def mark(row: Row, x: float, y: float, number: int | None = None) -> Markup:
     return MARK.format(symbol(row), px(x), px(y), asked)
 
 
-def horizontal(axis: Axis, frame: Frame, words: str, write: Write | None = None) -> Markup:
+def horizontal(
+    axis: Axis, frame: Frame, words: str, write: Write | None = None
+) -> Markup:
     """Draw an axis along the bottom, its name under it."""
     write = write or axis.write
-    bottom, _ = frame.up
-    parts = [line(*_ends(frame.across, bottom), "axis")]
-    for tick in axis.ticks(max(2, int((axis.end - axis.start) / 58))):
-        x = axis.place(tick)
-        parts += [line(x, bottom, x, bottom + 4, "axis"), text(x, bottom + 17, write(tick), "t m")]
-    parts.append(text(axis.end, bottom + 34, words, "w e"))
-    return Markup("").join(parts)
+    (left, right), (bottom, _) = frame.across, frame.up
+    ticks = axis.ticks(max(2, int((axis.end - axis.start) / 58)))
+    drawn = "".join(f"M{px(axis.place(tick))} {px(bottom)}v4" for tick in ticks)
+    parts = [PATH.format(f"M{px(left)} {px(bottom)}H{px(right)}{drawn}", "axis")]
+    parts += [text(axis.place(tick), bottom + 17, write(tick), "t m") for tick in ticks]
+    return Markup("").join([*parts, text(axis.end, bottom + 34, words, "w e")])
 
 
-def vertical(axis: Axis, frame: Frame, words: str, write: Write | None = None) -> Markup:
+def vertical(
+    axis: Axis, frame: Frame, words: str, write: Write | None = None
+) -> Markup:
     """Draw an axis along the left with lines across, its name above it."""
     write = write or axis.write
     left, right = frame.across
-    parts = []
-    for tick in axis.ticks(max(2, int((axis.start - axis.end) / 42))):
-        y = axis.place(tick)
-        parts += [line(left, y, right, y, "grid"), text(left - 7, y + 4, write(tick), "t e")]
-    parts.append(text(0, 12, words, "w"))
-    return Markup("").join(parts)
-
-
-def _ends(across: tuple[float, float], y: float) -> tuple[float, float, float, float]:
-    return across[0], y, across[1], y
+    ticks = axis.ticks(max(2, int((axis.start - axis.end) / 42)))
+    drawn = "".join(f"M{px(left)} {px(axis.place(tick))}H{px(right)}" for tick in ticks)
+    parts = [PATH.format(drawn, "grid")]
+    parts += [
+        text(left - 7, axis.place(tick) + 4, write(tick), "t e") for tick in ticks
+    ]
+    return Markup("").join([*parts, text(0, 12, words, "w")])
 
 
 def labels(placed: Sequence[Label], kind: str = "l") -> Markup:
@@ -127,11 +138,16 @@ def labels(placed: Sequence[Label], kind: str = "l") -> Markup:
         if label.leads:
             nearest = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
             parts.append(line(x, y, *nearest, "lead"))
-    parts += [text(label.box.left + 1, label.box.bottom - 3, label.text, kind) for label in placed]
+    parts += [
+        text(label.box.left + 1, label.box.bottom - 3, label.text, kind)
+        for label in placed
+    ]
     return Markup("").join(parts)
 
 
-def svg(frame: Frame, parts: Iterable[Markup], kind: str, attributes: str | Markup = "") -> Markup:
+def svg(
+    frame: Frame, parts: Iterable[Markup], kind: str, attributes: str | Markup = ""
+) -> Markup:
     """Close a chart for a page."""
     return Markup('<svg viewBox="0 0 {} {}" class="{}"{}>{}</svg>').format(
         px(frame.width), px(frame.height), kind, attributes, Markup("").join(parts)

@@ -16,7 +16,7 @@ from leangen.generator.report.page.compare import Curve, Pair, curves, pairs
 from leangen.generator.report.page.figures import Row, Sweep
 from leangen.generator.report.page.html import render
 from leangen.generator.report.page.scatter import FILE, SPEED, View, front_of, views
-from leangen.generator.report.page.table import as_csv, details, facts, known, sentence
+from leangen.generator.report.page.table import COLUMNS, as_csv, details, facts, known
 from leangen.generator.report.page.words import Paragraph, paragraphs
 
 FORMAT_VERSION = 1  # of report.json
@@ -32,7 +32,9 @@ def files(sweep: Sweep) -> dict[str, str]:
     """Write all files that are text, by name."""
     told = paragraphs(sweep)
     document = json.dumps(described(sweep, told), indent=2, allow_nan=False)
-    drawn = {f"{name}.svg": str(picture) + "\n" for name, picture in pictures(sweep).items()}
+    drawn = {
+        f"{name}.svg": str(picture) + "\n" for name, picture in pictures(sweep).items()
+    }
     texts = {"report.csv": as_csv(sweep), "report.json": f"{document}\n"}
     return {"report.html": page(sweep, told)} | texts | drawn
 
@@ -52,8 +54,12 @@ def page(sweep: Sweep, told: list[Paragraph]) -> str:
         found={key: _of(told, starts) for key, starts in PARTS.items()},
         views=charts,
         axes=_axes(shown),
-        qualities=list(dict.fromkeys((v.y.figure, v.y.short) for v in shown if v.y is not SPEED)),
-        fronts={view.key: [row.name for row in front_of(sweep, view)] for view in shown},
+        qualities=list(
+            dict.fromkeys((v.y.figure, v.y.short) for v in shown if v.y is not SPEED)
+        ),
+        fronts={
+            view.key: [row.name for row in front_of(sweep, view)] for view in shown
+        },
         legend=legend(sweep),
         collapse=collapse_charts(sweep),
         home=home_charts(sweep),
@@ -76,8 +82,11 @@ def _axes(shown: list[View]) -> list[tuple[str, str]]:
 
 def _variant(row: Row) -> dict[str, Any]:
     """Give what the page's script shows of a row, and sorts by."""
-    figures = {key: float(f"{spread.mean:.6g}") for key, spread in row.figures.items()}
-    about = {"name": row.name, "state": row.state, "label": sentence(row)}
+    means = {key: row.value(key) for key, *_ in COLUMNS}
+    figures = {
+        key: float(f"{mean:.6g}") for key, mean in means.items() if mean is not None
+    }
+    about = {"name": row.name, "state": row.state}
     return about | {"details": details(row), "figures": figures}
 
 
@@ -88,9 +97,14 @@ def described(sweep: Sweep, told: list[Paragraph]) -> dict[str, Any]:
         "name": sweep.name,
         "about": dict(sweep.about),
         "budget_bytes": sweep.budget_bytes,
-        "words": [{"question": p.question, "sentences": list(p.sentences)} for p in told],
+        "words": [
+            {"question": p.question, "sentences": list(p.sentences)} for p in told
+        ],
         "variants": [facts(row) for row in sweep.rows],
-        "fronts": {view.key: [row.name for row in front_of(sweep, view)] for view in views(sweep)},
+        "fronts": {
+            view.key: [row.name for row in front_of(sweep, view)]
+            for view in views(sweep)
+        },
         "pairs": [_pair(pair) for pair in pairs(sweep)],
         "curves": [_curve(curve) for curve in curves(sweep)],
     }
@@ -99,7 +113,11 @@ def described(sweep: Sweep, told: list[Paragraph]) -> dict[str, Any]:
 def _pair(pair: Pair) -> dict[str, Any]:
     names = {"dense": pair.dense.name, "pruned": pair.pruned.name}
     found = pair.difference
-    return names | {"nats": found.nats, "margin": found.margin, "distinguishable": found.sure}
+    return names | {
+        "nats": found.nats,
+        "margin": found.margin,
+        "distinguishable": found.sure,
+    }
 
 
 def _curve(curve: Curve) -> dict[str, Any]:
@@ -111,5 +129,8 @@ def _curve(curve: Curve) -> dict[str, Any]:
         "holds": curve.holds,
         "fails": curve.fails,
     }
-    points = [{"name": row.name, "ratio": ratio, "times_dense": lost.ratio} for ratio, row, lost in curve.points]
+    points = [
+        {"name": row.name, "ratio": ratio, "times_dense": lost.ratio}
+        for ratio, row, lost in curve.points
+    ]
     return {**about, "points": points}

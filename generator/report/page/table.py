@@ -15,6 +15,7 @@ COLUMNS: tuple[tuple[str, str, Write], ...] = (
     ("perplexity_test", "perplexity, test", figure),
     ("perplexity_out_of_sample", "out of sample", figure),
     ("perplexity_train", "training text", figure),
+    ("perplexity_val", "validation text", figure),
     ("kl_divergence_test", "KL, nats", figure),
     ("same_top", "same top", percent),
     ("decode", "decode, tokens/s", figure),
@@ -30,13 +31,28 @@ MORE: tuple[tuple[str, str, Write], ...] = (
     ("planned_file_bytes", "planned file", in_bytes),
     ("planned_memory_bytes", "planned memory", in_bytes),
 )
-NAMES = ("name", "slug", "state", "why", "pattern", "ratio", "method", "recovered", "bits", "runs")
+NAMES = (
+    "name",
+    "slug",
+    "state",
+    "why",
+    "pattern",
+    "ratio",
+    "method",
+    "recovered",
+    "bits",
+    "runs",
+)
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would compute
 
 
 def known(sweep: Sweep) -> list[tuple[str, str, Write]]:
     """List the columns for which a row has a figure."""
-    return [column for column in COLUMNS if any(column[0] in row.figures for row in sweep.rows)]
+    return [
+        column
+        for column in COLUMNS
+        if any(column[0] in row.figures for row in sweep.rows)
+    ]
 
 
 def written(spread: Spread, write: Write) -> str:
@@ -60,16 +76,12 @@ def details(row: Row) -> list[tuple[str, str]]:
     return found + ([("runs", str(row.runs))] if row.runs > 1 else [])
 
 
-def sentence(row: Row) -> str:
-    """Describe a mark to those who do not see it."""
-    told = [f"{words} {written(row.figures[k], w)}" for k, words, w in COLUMNS if k in row.figures]
-    return f"{row.name}: {', '.join(told)}"
-
-
 def facts(row: Row) -> dict[str, Any]:
     """Describe a row for programs; figures as low, mean and high."""
     found = {name: getattr(row, name) for name in NAMES} | {"baseline": row.baseline}
-    return found | {"figures": {key: [s.low, s.mean, s.high] for key, s in row.figures.items()}}
+    return found | {
+        "figures": {key: [s.low, s.mean, s.high] for key, s in row.figures.items()}
+    }
 
 
 def as_csv(sweep: Sweep) -> str:
@@ -87,7 +99,11 @@ def _cells(row: Row) -> Iterator[str]:
     for name in NAMES:
         value = getattr(row, name)
         shown = "" if value is None else str(value)
-        yield f"'{shown}" if isinstance(value, str) and shown.startswith(FORMULAS) else shown
+        yield (
+            f"'{shown}"
+            if isinstance(value, str) and shown.startswith(FORMULAS)
+            else shown
+        )
 
 
 def _cell(value: float | None) -> str:

@@ -77,7 +77,9 @@ def _equal(sweep: Sweep) -> Iterator[str]:
     unsure = f", {rest} cannot be told apart" if rest else ""
     yield f"Of {_count(len(found), 'pair')} of sizes within {percent(EQUAL)}, {told}{unsure}."
     for pair in found:
-        sizes = " and ".join(in_bytes(r.value("file_bytes") or 0) for r in (pair.pruned, pair.dense))
+        sizes = " and ".join(
+            in_bytes(r.value("file_bytes") or 0) for r in (pair.pruned, pair.dense)
+        )
         yield f"{_verdict(pair.pruned, pair.dense, pair.difference)} Sizes: {sizes}."
     yield "The pruned model of a pair is the best of its kind and size."
     if any(pair.pruned.recovered for pair in found):
@@ -103,9 +105,15 @@ def _collapses(curves: Sequence[Curve]) -> Iterator[str]:
         yield f"Perplexity passes {COLLAPSED:g} {TIMES} of the same bits: {each}."
     for curve in curves:
         if curve.family == NM:
-            told = (f"{figure(lost.ratio)} for {row.pattern}" for _, row, lost in curve.points)
+            told = (
+                f"{figure(lost.ratio)} for {row.pattern}"
+                for _, row, lost in curve.points
+            )
         else:
-            told = (f"{figure(lost.ratio)} at {percent(ratio)}" for ratio, _, lost in curve.points)
+            told = (
+                f"{figure(lost.ratio)} at {percent(ratio)}"
+                for ratio, _, lost in curve.points
+            )
         yield f"{_pruning(curve)}, {_how(curve)}: {', '.join(told)}."
 
 
@@ -157,7 +165,10 @@ def _moved(before: Curve, after: Curve) -> str:
 
 def _fragile(sweep: Sweep) -> Iterator[str]:
     dense = sweep.baseline
-    here, there = (dense.value(f"perplexity_{t}") if dense else None for t in ("test", "out_of_sample"))
+    here, there = (
+        dense.value(f"perplexity_{t}") if dense else None
+        for t in ("test", "out_of_sample")
+    )
     if dense is None or not here or not there:
         return
     standing = [row for row in _standing(sweep, dense) if away(sweep, row)]
@@ -167,7 +178,9 @@ def _fragile(sweep: Sweep) -> Iterator[str]:
             f"Out of sample dense has {ratio} times its perplexity on the test text; "
             f"{_beside(sweep, standing, 'pruned model that did not collapse')}"
         )
-        rounded = [row for row in sweep.done if row.family == DENSE and not row.baseline]
+        rounded = [
+            row for row in sweep.done if row.family == DENSE and not row.baseline
+        ]
         if any(away(sweep, row) for row in rounded):
             yield f"For comparison, {_beside(sweep, rounded, 'model that is only rounded')}"
 
