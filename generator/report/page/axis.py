@@ -45,7 +45,8 @@ class Axis:
     def ticks(self, most: int) -> list[float]:
         """Choose round figures along the axis."""
         whole = replace(self, low=self.low / self.unit, high=self.high / self.unit)
-        found = whole._log_ticks(most) if self.log else whole._linear_ticks(most)
+        wide = self.log and self.high > LOG_FROM * self.low
+        found = whole._log_ticks(most) if wide else whole._linear_ticks(most)
         return [tick * self.unit for tick in found]
 
     def write(self, tick: float) -> str:

@@ -21,6 +21,7 @@ from leangen.generator.report.page.scatter import (
 )
 
 WIDE, NARROW = 760, 360  # pixels
+TALLEST = 370  # on a narrow screen
 LETTER = 6.6  # of a legend
 Draw = Callable[[svg.Frame, bool], list[Markup]]  # brief: with short labels
 Item = tuple[Markup, str]  # of a legend: a mark around 0 0, and what it means
@@ -41,7 +42,7 @@ class Chart:
         """Draw it for both widths of screens."""
         told = Markup(' role="group" aria-label="{}"').format(self.title)
         wide = svg.Frame(self.width, self.height)
-        narrow = svg.Frame(NARROW, max(360, self.height * 0.85), left=40, right=12)
+        narrow = svg.Frame(NARROW, min(self.height, TALLEST), left=40, right=12)
         return svg.svg(wide, self.draw(wide, False), "wide", told) + svg.svg(
             narrow, self.draw(narrow, True), "narrow", told
         )

@@ -13,7 +13,8 @@ from leangen.generator.report.page.figures import NM, STRUCTURED, Sweep
 from leangen.generator.report.page.labels import Box, along, around, place
 
 HIGHEST = 16.0  # times the dense model's perplexity: what is worse stands at the edge
-SMOOTH = 40  # points of a smoothed curve
+SMOOTH = 40  # points of a smoothed curve, at most
+NEIGHBOURS = 8  # that are averaged, at least
 
 
 def groups(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
@@ -107,7 +108,8 @@ def losses(
 
 def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Average neighbours, so that few are left."""
-    edges = [round(number * len(points) / SMOOTH) for number in range(SMOOTH + 1)]
+    count = max(1, min(SMOOTH, len(points) // NEIGHBOURS))
+    edges = [round(number * len(points) / count) for number in range(count + 1)]
     pieces = [points[a:b] for a, b in pairwise(edges) if b > a]
     return [
         (fmean(step for step, _ in p), fmean(value for _, value in p)) for p in pieces

@@ -6,6 +6,7 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const markOf = (svg, number) => svg.querySelector(`use[data-v="${number}"]`);
 const place = (mark) => [Number(mark.getAttribute("x")), Number(mark.getAttribute("y"))];
 const labelOf = (variant) => `${variant.name}: ${variant.details.map((pair) => pair.join(" ")).join(", ")}`;
+let shown = null; // the mark that is told of
 const NEAR = 26; // pixels within which a pointer finds a mark
 
 function choose() {
@@ -29,6 +30,7 @@ function ring(svg, number) {
 }
 
 function hide() {
+  shown = null;
   tip.hidden = true;
   for (const circle of all(".ring")) circle.remove();
   for (const row of all("tr.on")) row.classList.remove("on");
@@ -46,9 +48,16 @@ function show(mark) {
     ),
   );
   tip.hidden = false;
-  tip.style.left = tip.style.top = ""; // a narrow screen has it at the bottom
+  shown = mark;
+  settle();
+}
+
+function settle() {
+  if (!shown) return;
+  const at = shown.getBoundingClientRect();
+  tip.style.left = tip.style.top = ""; // a narrow screen has it at an end
+  tip.classList.toggle("up", at.top > innerHeight / 2);
   if (matchMedia("(max-width: 680px)").matches) return;
-  const at = mark.getBoundingClientRect();
   const left = at.right + 14 + tip.offsetWidth < innerWidth ? at.right + 14 : at.left - 14 - tip.offsetWidth;
   tip.style.left = `${Math.max(4, left)}px`;
   tip.style.top = `${Math.max(4, Math.min(at.top - 20, innerHeight - tip.offsetHeight - 4))}px`;
@@ -111,5 +120,5 @@ for (const svg of all("figure > svg")) {
 for (const input of all(".switches input")) input.addEventListener("change", choose);
 for (const button of all("thead button")) button.addEventListener("click", sort);
 addEventListener("keydown", (event) => event.key === "Escape" && hide());
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", settle, { passive: true });
 if (document.querySelector(".switches")) choose();

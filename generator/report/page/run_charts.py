@@ -73,11 +73,9 @@ def _on_the_way(
         parts.append(svg.polyline(at, f"curve {kind}"))
         parts += [_dot(x, y, kind) for x, y in at]
         taken += [around(x, y, 5) for x, y in at] + list(along(at))
-        wanted.append((*at[0], TEXTS.get(text, text)))
-        shown = [m.perplexity[text] for m in models if text in m.perplexity]
-        wanted += [
-            (*point, figure(value)) for point, value in zip(at, shown, strict=True)
-        ]
+        shown = [figure(m.perplexity[text]) for m in models if text in m.perplexity]
+        shown[0] = f"{TEXTS.get(text, text)} {shown[0]}"
+        wanted += [(*point, value) for point, value in zip(at, shown, strict=True)]
     room = Box(0, 20, frame.width, frame.height - frame.bottom)
     return [*parts, svg.labels(place(wanted, taken, room))]
 
@@ -103,7 +101,7 @@ def _bars(stages: Sequence[Stage], frame: svg.Frame) -> list[Markup]:
     unit, name = unit_of([most])
     left = 12 + 7 * max(len(stage.name) for stage in stages)
     inner = svg.Frame(frame.width, frame.height, left, frame.right, 20)
-    end = frame.width - (150 if frame.width > 500 else 64)
+    end = frame.width - (190 if frame.width > 500 else 64)
     x = Axis(0, most, False, left, end, unit)
     parts = [svg.horizontal(x, inner, f"peak memory, {name}")]
     for number, stage in enumerate(stages):

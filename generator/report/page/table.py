@@ -6,7 +6,7 @@ from io import StringIO
 from typing import Any
 
 from leangen.generator.report.page.axis import figure, in_bytes, percent
-from leangen.generator.report.page.figures import Row, Spread, Sweep
+from leangen.generator.report.page.figures import SURE, Row, Spread, Sweep
 
 Write = Callable[[float], str]
 COLUMNS: tuple[tuple[str, str, Write], ...] = (
@@ -23,13 +23,9 @@ COLUMNS: tuple[tuple[str, str, Write], ...] = (
     ("seconds", "took, s", figure),
 )
 MORE: tuple[tuple[str, str, Write], ...] = (
-    ("loss_difference_test", "loss more than dense, nats", figure),
-    ("loss_difference_error_test", "its standard error", figure),
-    ("kl_divergence_99_test", "KL, 99 % of tokens below", figure),
-    ("windowed_perplexity", "perplexity, half windows of 512", figure),
+    ("loss_difference_test", "loss beside dense, nats", figure),
+    ("windowed_perplexity", "half windows of 512", figure),
     ("first_token_seconds", "first token, s", figure),
-    ("planned_file_bytes", "planned file", in_bytes),
-    ("planned_memory_bytes", "planned memory", in_bytes),
 )
 NAMES = (
     "name",
@@ -63,17 +59,33 @@ def written(spread: Spread, write: Write) -> str:
 
 
 def details(row: Row) -> list[tuple[str, str]]:
-    """List all figures of a row with their names."""
-    found = [
-        (words, written(row.figures[key], write))
-        for key, words, write in (*COLUMNS, *MORE)
-        if key in row.figures
-    ]
-    for key, spread in row.figures.items():
+    """List all figures of a row with their names; speeds behind each context, if known."""
+    found, named = row.figures, [(key, words, write) for key, words, write in COLUMNS]
+    for key in found:
         name, _, context = key.partition("_")
         if context.isdecimal():
-            found.append((f"{name} behind {context} tokens", written(spread, figure)))
-    return found + ([("runs", str(row.runs))] if row.runs > 1 else [])
+            named = [each for each in named if each[0] != name]
+            named.append((key, f"{name} behind {context}, tokens/s", figure))
+    named += MORE
+    lines = [
+        (words, written(found[key], write) + _besides(row, key, write))
+        for key, words, write in named
+        if key in found
+    ]
+    return lines + ([("runs", str(row.runs))] if row.runs > 1 else [])
+
+
+def _besides(row: Row, key: str, write: Write) -> str:
+    """Write what belongs to a figure: what was planned, its margin, its tail."""
+    planned, tail = row.value(f"planned_{key}"), row.value("kl_divergence_99_test")
+    error = row.value("loss_difference_error_test")
+    if planned is not None:
+        return f", planned {write(planned)}"
+    if key == "loss_difference_test" and error is not None:
+        return f" ± {figure(SURE * error)}"
+    if key == "kl_divergence_test" and tail is not None:
+        return f", 99 % below {figure(tail)}"
+    return ""
 
 
 def facts(row: Row) -> dict[str, Any]:
