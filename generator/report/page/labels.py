@@ -8,6 +8,7 @@ from itertools import pairwise
 LETTER = 7.2  # pixels a letter, at 12 pixels, bold
 LINE = 14
 REACH = (13, 22, 34, 48, 64)  # pixels between a mark and its label
+STRIDE = 8  # pixels between the boxes along a line
 STEPS = 16  # directions around a mark
 
 
@@ -24,7 +25,7 @@ class Box:
         """Give the area that both cover."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0.0, width) * max(0.0, height)
+        return width * height if width > 0 and height > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def around(x: float, y: float, half: float = 8) -> Box:
 def along(points: Sequence[tuple[float, float]]) -> Iterator[Box]:
     """Give the boxes of a line: what is written there would be struck through."""
     for (x1, y1), (x2, y2) in pairwise(points):
-        steps = 1 + int(math.dist((x1, y1), (x2, y2)) / 6)
+        steps = 1 + int(math.dist((x1, y1), (x2, y2)) / STRIDE)
         for step in range(steps):
             share = step / steps
-            yield around(x1 + share * (x2 - x1), y1 + share * (y2 - y1), half=2)
+            yield around(x1 + share * (x2 - x1), y1 + share * (y2 - y1), half=3)
 
 
 def place(
@@ -64,23 +65,38 @@ def place(
     taken = list(marks)
     placed = []
     for x, y, text in wanted:
-        boxes = [box for box in _candidates(x, y, text) if _inside(box, room)]
-        if boxes:
-            best = min(boxes, key=lambda box: _cost(box, x, y, taken))
+        best = _best(x, y, text, taken, room)
+        if best:
             placed.append(Label(text, best, (x, y)))
             taken.append(best)
     return placed
 
 
-def _candidates(x: float, y: float, text: str) -> Iterator[Box]:
+def _best(x: float, y: float, text: str, taken: Sequence[Box], room: Box) -> Box | None:
+    """Find the nearest box with nothing under it, or else the one with the least."""
     width = LETTER * len(text) + 2
-    for reach in REACH:
-        for step in range(STEPS):
-            angle = 2 * math.pi * step / STEPS
-            across, down = math.cos(angle), math.sin(angle)
-            left = x + across * reach - width * (1 - across) / 2
-            top = y + down * reach - LINE * (1 - down) / 2
-            yield Box(left, top, left + width, top + LINE)
+    reach = REACH[-1] + width
+    near = [box for box in taken if box.overlap(around(x, y, reach))]
+    found: list[tuple[float, float, Box]] = []
+    for far in REACH:
+        for box in _candidates(x, y, width, far):
+            if _inside(box, room):
+                middle = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
+                covered = sum(box.overlap(other) for other in near)
+                found.append((covered, math.dist(middle, (x, y)), box))
+        if found and min(found, key=lambda each: each[:2])[0] == 0:
+            break
+    return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _candidates(x: float, y: float, width: float, reach: float) -> Iterator[Box]:
+    """Go around a mark."""
+    for step in range(STEPS):
+        angle = 2 * math.pi * step / STEPS
+        across, down = math.cos(angle), math.sin(angle)
+        left = x + across * reach - width * (1 - across) / 2
+        top = y + down * reach - LINE * (1 - down) / 2
+        yield Box(left, top, left + width, top + LINE)
 
 
 def _inside(box: Box, room: Box) -> bool:
@@ -89,9 +105,3 @@ def _inside(box: Box, room: Box) -> bool:
         and box.right <= room.right
         and (box.top >= room.top and box.bottom <= room.bottom)
     )
-
-
-def _cost(box: Box, x: float, y: float, taken: Sequence[Box]) -> float:
-    covered = sum(box.overlap(other) for other in taken)
-    middle = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
-    return covered * 10 + math.dist(middle, (x, y))
