@@ -31,7 +31,7 @@ class Difference:
     @property
     def ratio(self) -> float:
         """Give it as the ratio of the perplexities."""
-        return math.exp(min(self.nats, FAR))
+        return math.exp(min(max(self.nats, -FAR), FAR))
 
 
 @dataclass(frozen=True)
