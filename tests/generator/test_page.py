@@ -174,7 +174,9 @@ def test_the_knee_moves_only_where_it_surely_does(
 ) -> None:
     dense = beside(variant("dense", 1000, 10), 0.0, 0.0)
     sweep = sweep_of(dense, *ladder(0.3, 1.0, 2.0), *ladder(*after, recovered=True))
-    assert "between 50 % and 60 %" in told(sweep, "Where does it collapse")
+    assert "between 50\N{NO-BREAK SPACE}% and 60\N{NO-BREAK SPACE}%" in told(
+        sweep, "Where does it collapse"
+    )
     assert words in told(sweep, "Does recovery")
 
 
@@ -212,6 +214,31 @@ def test_structured_speed_is_beside_dense_of_the_same_bits(made: Sweep) -> None:
     assert dense
     ratio = (row.value("decode") or 0) / (dense.value("decode") or 1)
     assert f"{row.name}: decodes {figure(ratio)} times as fast" in said
+
+
+@pytest.mark.parametrize(
+    ("speeds", "words"),
+    [
+        ([11, 12, 13], "1.20 times as fast,"),
+        ([9, 12, 13], "not distinguishable"),
+        (None, "no range is known"),
+    ],
+)
+def test_a_speed_is_better_only_where_the_ranges_are_apart(
+    speeds: list[float] | None, words: str
+) -> None:
+    found = []
+    for each, speed in (
+        (variant("dense", 1000, 10), [9, 10, 10.5]),
+        (variant("quarter", 800, 11, pattern="structured", ratio=0.25), speeds or [12]),
+    ):
+        known = (
+            {"speeds": {"128": {"prefill": speed, "decode": speed}}}
+            if speeds
+            else {"decode_tokens_per_second": speed[-1]}
+        )
+        found.append(each | {"measured": each["measured"] | known})
+    assert words in told(sweep_of(*found), "Does structured")
 
 
 def test_repeats_are_one_row_with_their_mean_and_range() -> None:

@@ -101,8 +101,8 @@ def figure(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """Write a share."""
-    return f"{value * 100:.3g} %"
+    """Write a share; no line ends before its sign."""
+    return f"{value * 100:.3g}\N{NO-BREAK SPACE}%"
 
 
 def in_bytes(value: float) -> str:

@@ -194,9 +194,11 @@ def away(sweep: Sweep, row: Row, text: str = "out_of_sample") -> Difference | No
     return Difference(there.nats - here.nats, there.margin + here.margin)
 
 
-def faster(row: Row, beside: Row, speed: str) -> tuple[float, bool] | None:
-    """Give the ratio of two speeds, and whether their ranges are apart."""
+def faster(row: Row, beside: Row, speed: str) -> tuple[float, bool | None] | None:
+    """Give the ratio of two speeds, and whether their ranges, if known, are apart."""
     mine, other = row.figures.get(speed), beside.figures.get(speed)
     if not mine or not other:
         return None
-    return mine.mean / other.mean, mine.low > other.high or mine.high < other.low
+    ranged = mine.low < mine.high and other.low < other.high
+    apart = mine.low > other.high or mine.high < other.low
+    return mine.mean / other.mean, apart if ranged else None

@@ -119,7 +119,7 @@ def scatter(
         *_budget(sweep, view, x, frame),
         svg.polyline(stairs, "front"),
         *(svg.line(*a, *b, "pair") for a, b in joined),
-        *_whiskers(order, view, x, y),
+        *_whiskers([r for r in order if _value(r, view.y) <= y.high], view, x, y),
         *(svg.mark(row, *at(row), sweep.rows.index(row)) for row in order),
         svg.labels(place(wanted, taken, room)),
     ]

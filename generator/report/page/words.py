@@ -19,6 +19,7 @@ from leangen.generator.report.page.compare import curves as curves_of
 from leangen.generator.report.page.figures import DENSE, NM, STRUCTURED, Row, Sweep
 
 MOVES = "the knee moves"
+APART = {True: "", False: " (not distinguishable)", None: " (no range is known)"}
 TIMES = "times the dense model's"
 
 
@@ -99,7 +100,12 @@ def _verdict(row: Row, beside: Row, lost: Difference) -> str:
 
 
 def _collapses(curves: Sequence[Curve]) -> Iterator[str]:
-    plain = [curve for curve in curves if curve.family != NM and not curve.recovered]
+    twins = _twins(curves)
+    plain = [
+        curve
+        for curve in curves
+        if curve.family != NM and not (curve.recovered and _way(curve) in twins)
+    ]
     if plain:
         each = "; ".join(f"{_pruning(curve)}, {_where(curve)}" for curve in plain)
         yield f"Perplexity passes {COLLAPSED:g} {TIMES} of the same bits: {each}."
@@ -133,20 +139,28 @@ def _pruning(curve: Curve) -> str:
     return " ".join(filter(None, [curve.family, curve.method, bits]))
 
 
+def _way(curve: Curve) -> tuple[str, str, int | None]:
+    return curve.family, curve.method, curve.bits
+
+
+def _twins(curves: Sequence[Curve]) -> dict[tuple[str, str, int | None], Curve]:
+    """Give the curves without recovery, by what they share with those that have it."""
+    return {_way(curve): curve for curve in curves if not curve.recovered}
+
+
 def _how(curve: Curve) -> str:
     return "with recovery" if curve.recovered else "without recovery"
 
 
 def _recovery(curves: Sequence[Curve]) -> Iterator[str]:
-    plain = {(c.family, c.method, c.bits): c for c in curves if not c.recovered}
-    found = []
+    found, twins = [], _twins(curves)
     for curve in curves:
-        before = plain.get((curve.family, curve.method, curve.bits))
+        before = twins.get(_way(curve))
         if before and curve.recovered and curve.family != NM:
             found.append((before, curve, _moved(before, curve)))
     if found:
         moves = sum(told == MOVES for *_, told in found)
-        yield f"In {moves} of {_count(len(found), 'curve')} it surely does."
+        yield f"In {moves} of {_count(len(found), 'curve')} it does."
     for before, curve, told in found:
         without = f"without recovery {_where(before)}"
         yield f"{_pruning(curve)}: {without}, with it {_where(curve)}: {told}."
@@ -173,32 +187,30 @@ def _fragile(sweep: Sweep) -> Iterator[str]:
         return
     standing = [row for row in _standing(sweep, dense) if away(sweep, row)]
     if standing:
-        ratio = figure(there / here)
         yield (
-            f"Out of sample dense has {ratio} times its perplexity on the test text; "
-            f"{_beside(sweep, standing, 'pruned model that did not collapse')}"
+            f"Out of sample dense has {figure(there / here)} times its perplexity on the test text. "
+            f"Beside that, {_beside(sweep, standing, 'pruned and not collapsed')}"
         )
         rounded = [
             row for row in sweep.done if row.family == DENSE and not row.baseline
         ]
         if any(away(sweep, row) for row in rounded):
-            yield f"For comparison, {_beside(sweep, rounded, 'model that is only rounded')}"
+            yield f"For comparison, {_beside(sweep, rounded, 'only rounded')}"
 
 
 def _beside(sweep: Sweep, rows: Sequence[Row], what: str) -> str:
     """Say how that ratio of some rows is beside the dense model's."""
     found = [(row, lost) for row in rows if (lost := away(sweep, row))]
     row, most = max(found, key=lambda each: each[1].nats)
-    middle = median(lost.ratio for _, lost in found)
-    told = ""
-    if all(lost.margin is not None for _, lost in found):
-        worse = sum(lost.sure and lost.nats > 0 for _, lost in found)
-        better = sum(lost.sure and lost.nats < 0 for _, lost in found)
-        told = f"surely larger for {worse}, surely smaller for {better}, not distinguishable for the rest; "
-    return (
-        f"of {len(found)} {what.replace('model', 'models', 1) if len(found) > 1 else what} it is {told}"
-        f"in the median {figure(middle)} times dense's, at most {figure(most.ratio)} times ({row.name})."
-    )
+    middle = figure(median(lost.ratio for _, lost in found))
+    told = f"{middle} times dense's in the median, {figure(most.ratio)} at most ({row.name})."
+    if any(lost.margin is None for _, lost in found):
+        return f"{len(found)} {what}: {told}"
+    larger = sum(lost.sure and lost.nats > 0 for _, lost in found)
+    smaller = sum(lost.sure and lost.nats < 0 for _, lost in found)
+    rest = len(found) - larger - smaller
+    counts = f"larger in {larger}, smaller in {smaller}, not distinguishable in {rest}"
+    return f"{len(found)} {what}: {counts}; {told}"
 
 
 def _standing(sweep: Sweep, dense: Row) -> list[Row]:
@@ -229,7 +241,7 @@ def _speed(sweep: Sweep) -> Iterator[str]:
     for row, dense, (speed, apart), loss in found:
         prefill = faster(row, dense, "prefill")
         more = f", prefill {figure(prefill[0])} times" if prefill else ""
-        sure = "" if apart else " (not distinguishable)"
+        sure = APART[apart]
         yield f"{row.name}: decodes {figure(speed)} times as fast{sure}{more}, {figure(loss)} times the perplexity."
 
 
@@ -251,10 +263,13 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _without(sweep: Sweep) -> Iterator[str]:
+    told = []
     for state in ("failed", "refused", "waiting"):
         rows = [row for row in sweep.rows if row.state == state]
         if rows:
-            yield f"{len(rows)} {state}: {'; '.join(row.name for row in rows)}."
+            told.append(f"{len(rows)} {state} ({'; '.join(row.name for row in rows)})")
+    if told:
+        yield f"{', '.join(told)}."
 
 
 def _count(number: int, what: str) -> str:
