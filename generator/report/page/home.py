@@ -48,13 +48,15 @@ def home(sweep: Sweep, other: str, frame: svg.Frame) -> list[Markup]:
         svg.line(frame.left, same, frame.across[1], same, "limit"),
     ]
     order = sorted(found, key=lambda each: each[0].family == DENSE)
+    ranges = []
     for row, here, there in order:
         if there.margin and not row.baseline:
             low, high = (
                 y.place(_held(exp(min(max(there.nats + m, -FAR), FAR))))
                 for m in (-there.margin, there.margin)
             )
-            parts.append(svg.line(x.place(here), low, x.place(here), high, "range"))
+            ranges.append((x.place(here), low, x.place(here), high))
+    parts.append(svg.lines(ranges, "range"))
     for row, here, there in order:
         parts.append(
             svg.mark(row, x.place(here), y.place(there.ratio), sweep.rows.index(row))

@@ -119,7 +119,7 @@ def scatter(
         *_budget(sweep, view, x, frame),
         svg.polyline(stairs, "front"),
         *(svg.line(*a, *b, "pair") for a, b in joined),
-        *_whiskers([r for r in order if _value(r, view.y) <= y.high], view, x, y),
+        _ranges([r for r in order if _value(r, view.y) <= y.high], view, x, y),
         *(svg.mark(row, *at(row), sweep.rows.index(row)) for row in order),
         svg.labels(place(wanted, taken, room)),
     ]
@@ -201,20 +201,19 @@ def _stairs(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, floa
         previous = y
 
 
-def _whiskers(rows: Sequence[Row], view: View, x: Axis, y: Axis) -> Iterator[Markup]:
+def _ranges(rows: Sequence[Row], view: View, x: Axis, y: Axis) -> Markup:
     """Draw the ranges of what was measured several times, where they show beside a mark."""
+    ends: list[tuple[float, float, float, float]] = []
     for row in rows:
         across, up = row.figures[view.x.figure], row.figures[view.y.figure]
         a, b = x.place(across.mean), y.place(up.mean)
-        left, right, low, high = (
-            axis.place(end)
-            for axis, s in ((x, across), (y, up))
-            for end in (s.low, s.high)
-        )
+        left, right = x.place(across.low), x.place(across.high)
+        low, high = y.place(up.low), y.place(up.high)
         if max(a - left, right - a) > SEEN:
-            yield svg.line(left, b, right, b, "range")
+            ends.append((left, b, right, b))
         if max(low - b, b - high) > SEEN:
-            yield svg.line(a, low, a, high, "range")
+            ends.append((a, low, a, high))
+    return svg.lines(ends, "range")
 
 
 def _named(measure: Measure, rows: Sequence[Row], brief: bool) -> str:

@@ -62,6 +62,12 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     return LINE.format(px(x1), px(y1), px(x2), px(y2), kind)
 
 
+def lines(ends: Iterable[tuple[float, float, float, float]], kind: str) -> Markup:
+    """Draw straight lines as one path."""
+    parts = (f"M{px(x1)} {px(y1)}L{px(x2)} {px(y2)}" for x1, y1, x2, y2 in ends)
+    return PATH.format("".join(parts), kind)
+
+
 def text(x: float, y: float, words: str, kind: str = "") -> Markup:
     """Write a text."""
     return TEXT.format(px(x), px(y), kind, words)
