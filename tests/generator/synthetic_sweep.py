@@ -178,6 +178,7 @@ def synthetic() -> dict[str, Any]:
             "quantization.weights": [16, 8, 4, 3],
         },
         "budget_bytes": 900_000_000,
+        "gates": {"perplexity_ratio": 1.25},
         "context": 2048,
         "hardware": "h200",
         "instrument": "no instrument: these figures are made up",

@@ -137,6 +137,33 @@ def test_where_the_dense_model_itself_is_swept_nothing_is_said_of_errors() -> No
     assert "without an error" in told(sweep, "The dense model")
 
 
+def test_without_a_dense_variant_at_full_bits_the_checkpoint_is_the_baseline() -> None:
+    rows = [
+        variant("8", 500, 10.1, bits=8),
+        variant("2:4", 300, 11, pattern="2:4", ratio=0.5),
+    ]
+    dense = {
+        "bytes": 4000,
+        "perplexity": {"test": 10.0},
+        "decode_tokens_per_second": 5.0,
+    }
+    sweep = read(
+        {
+            "name": "s",
+            "variants": rows,
+            "dense": dense,
+            "gates": {"perplexity_ratio": 1.05},
+        }
+    )
+    assert [row.name for row in sweep.rows] == ["dense, not rounded", "8", "2:4"]
+    assert set(sweep.rows[0].figures) == {"perplexity_test"}  # nobody serves it
+    assert "dense, not rounded: perplexity 10.0 on" in told(sweep, "The dense model")
+    assert "1 of 2 variants have at most 1.05 times" in told(
+        sweep, "What passes the gate"
+    )
+    assert "the smallest is 8 (0.5 KiB)" in told(sweep, "What passes the gate")
+
+
 def test_a_question_without_variants_is_left_out() -> None:
     sweep = sweep_of(variant("dense", 1000, 10), variant("dense 4", 300, 12, bits=4))
     assert [p.question for p in paragraphs(sweep)] == ["The dense model"]

@@ -110,12 +110,10 @@ def _loss(sweep: Sweep, row: Row, text: str) -> tuple[float, float] | None:
     """Give what a row loses more than the dense model, and its margin: errors, and repeats."""
     if not sweep.paired:
         return None
-    if row is sweep.baseline:
-        return 0.0, 0.0
     loss = row.figures.get(f"loss_difference_{text}")
     error = row.figures.get(f"loss_difference_error_{text}")
     if not loss or not error:
-        return None
+        return (0.0, 0.0) if row is sweep.baseline else None
     return loss.mean, SURE * error.high + (loss.high - loss.low) / 2
 
 

@@ -99,6 +99,15 @@ def _candidates(x: float, y: float, width: float, reach: float) -> Iterator[Box]
         yield Box(left, top, left + width, top + LINE)
 
 
+def on_line(y: float, text: str, taken: Sequence[Box], room: Box) -> Box:
+    """Find the place along a line across a chart where least is under a text above it."""
+    width = LETTER * len(text)
+    free = max(room.right - room.left - width, 0)
+    lefts = [room.left + free * number / STEPS for number in range(STEPS, -1, -1)]
+    boxes = [Box(left, y - LINE - 1, left + width, y - 1) for left in lefts]
+    return min(boxes, key=lambda box: sum(box.overlap(other) for other in taken))
+
+
 def _inside(box: Box, room: Box) -> bool:
     return (
         box.left >= room.left

@@ -16,9 +16,10 @@ from leangen.generator.report.page.axis import (
 )
 from leangen.generator.report.page.compare import Pair, front
 from leangen.generator.report.page.figures import DENSE, Row, Sweep
-from leangen.generator.report.page.labels import Box, along, around, place
+from leangen.generator.report.page.labels import Box, along, around, on_line, place
 
 FAR = 4.0  # times the baseline's perplexity: what is worse stands at the edge
+SPAN = 1.05  # of perplexities on an axis, at least: less is not worth a large picture
 SEEN = 9  # pixels from the middle of a mark
 BAND = 12  # pixels above the scale, where marks stand that do not fit on it
 OTHERS = 10  # divergences: what is further off than so many medians stands there, too
@@ -109,6 +110,11 @@ def scatter(
     wanted = [(*at(row), label(row, brief)) for row in best]
     taken = [around(*at(row)) for row in rows] + list(along(stairs))
     taken += [box for ends in joined for box in along(ends)]
+    levels = [
+        _level(y.place(value), words, taken, frame)
+        for value, words in _levels(sweep, view, rows, brief)
+        if y.holds(value)
+    ]
     room = Box(frame.left, frame.top - 8, frame.width, frame.height - frame.bottom)
     return [
         svg.vertical(
@@ -117,6 +123,7 @@ def scatter(
         svg.horizontal(x, frame, _named(view.x, rows, brief)),
         *_beyond(view.y, y, rows, frame),
         *_budget(sweep, view, x, frame),
+        *levels,
         svg.polyline(stairs, "front"),
         *(svg.line(*a, *b, "pair") for a, b in joined),
         _ranges([r for r in order if _value(r, view.y) <= y.high], view, x, y),
@@ -154,8 +161,9 @@ def _axis(
     """Lay an axis over what is worth telling apart; the rest stands at its edge."""
     values = [_value(row, measure) for row in rows]
     if measure is PERPLEXITY and sweep.baseline:
-        limit = FAR * (sweep.baseline.value(measure.figure) or values[0])
-        values = [value for value in values if value <= limit] or values
+        dense = sweep.baseline.value(measure.figure) or values[0]
+        values = [value for value in values if value <= FAR * dense] or values
+        values = [dense, *values, min(values) * SPAN]
     if measure is KL:
         values = [value for value in values if value > 0] or [0.0]
         middle = sorted(values)[len(values) // 2]
@@ -189,6 +197,28 @@ def _budget(sweep: Sweep, view: View, axis: Axis, frame: svg.Frame) -> Iterator[
     else:
         end = f"{words} →" if budget > axis.high else f"← {words}"
         yield svg.text(axis.end, bottom - 8, end, "t e")
+
+
+def _levels(
+    sweep: Sweep, view: View, rows: Sequence[Row], brief: bool
+) -> Iterator[tuple[float, str]]:
+    """List what perplexities are held against: the gate, and a dense model without a mark."""
+    dense = sweep.baseline.value(view.y.figure) if sweep.baseline else None
+    if view.y is PERPLEXITY and dense is not None:
+        if sweep.gate:
+            words = "gate" if brief else f"gate, {sweep.gate:g} times dense"
+            yield sweep.gate * dense, words
+        if sweep.baseline not in rows:
+            yield dense, "dense, not rounded"
+
+
+def _level(y: float, words: str, taken: list[Box], frame: svg.Frame) -> Markup:
+    """Draw a line across, with its name where it covers least."""
+    room = Box(frame.left, 0, frame.across[1], frame.height)
+    box = on_line(y, words, taken, room)
+    taken.append(box)
+    line = svg.line(frame.left, y, frame.across[1], y, "limit")
+    return line + svg.text(box.left + 2, box.bottom - 2, words, "t")
 
 
 def _stairs(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:

@@ -21,6 +21,7 @@ from leangen.generator.report.page.words import Paragraph, paragraphs
 
 FORMAT_VERSION = 1  # of report.json
 PARTS = {  # of the page: by the beginnings of the questions that they answer
+    "gate": ("What passes",),
     "equal": ("At equal bytes",),
     "collapse": ("Where does it collapse", "Does recovery"),
     "home": ("Are pruned models",),

@@ -36,6 +36,7 @@ def paragraphs(sweep: Sweep) -> list[Paragraph]:
     curves = curves_of(sweep)
     asked = [
         ("The dense model", _baseline(sweep)),
+        ("What passes the gate?", _gate(sweep)),
         ("At equal bytes, which wins?", _equal(sweep)),
         ("Where does it collapse?", _collapses(curves)),
         ("Does recovery move the knee?", _recovery(curves)),
@@ -68,12 +69,39 @@ def _texts(row: Row) -> Iterator[tuple[str, float]]:
             yield words, value
 
 
+def _gate(sweep: Sweep) -> Iterator[str]:
+    dense = sweep.baseline.value("perplexity_test") if sweep.baseline else None
+    if sweep.gate is None or dense is None:
+        return
+    rows = [
+        row for row in sweep.done if row.value("perplexity_test") and not row.baseline
+    ]
+    passing = [
+        row for row in rows if (row.value("perplexity_test") or 0) <= sweep.gate * dense
+    ]
+    told = []
+    for figure_, what, write, best in (
+        ("file_bytes", "smallest", in_bytes, min),
+        ("decode", "fastest", figure, max),
+    ):
+        known = [(value, row.name) for row in passing if (value := row.value(figure_))]
+        if known:
+            value, name = best(known)
+            told.append(f"the {what} is {name} ({write(value)})")
+    yield f"{'; '.join([f'{len(passing)} of {len(rows)} variants have at most {sweep.gate:g} {TIMES} perplexity', *told])}."
+
+
 def _equal(sweep: Sweep) -> Iterator[str]:
     found = pairs(sweep)
     if not found:
         return
     wins = [pair.difference.nats < 0 for pair in found if pair.difference.sure]
-    told = f"the pruned model wins {sum(wins)}, the dense one {len(wins) - sum(wins)}"
+    further = sum(
+        pair.pruned.recovered and pair.difference.sure and pair.difference.nats < 0
+        for pair in found
+    )
+    trained = f" ({further} of them after recovery: trained further)" if further else ""
+    told = f"the pruned model wins {sum(wins)}{trained}, the dense one {len(wins) - sum(wins)}"
     rest = len(found) - len(wins)
     unsure = f", {rest} cannot be told apart" if rest else ""
     yield f"Of {_count(len(found), 'pair')} of sizes within {percent(EQUAL)}, {told}{unsure}."
@@ -83,8 +111,6 @@ def _equal(sweep: Sweep) -> Iterator[str]:
         )
         yield f"{_verdict(pair.pruned, pair.dense, pair.difference)} Sizes: {sizes}."
     yield "The pruned model of a pair is the best of its kind and size."
-    if any(pair.pruned.recovered for pair in found):
-        yield "What recovered was trained further; the dense model beside it was not."
 
 
 def _verdict(row: Row, beside: Row, lost: Difference) -> str:
@@ -106,21 +132,20 @@ def _collapses(curves: Sequence[Curve]) -> Iterator[str]:
         for curve in curves
         if curve.family != NM and not (curve.recovered and _way(curve) in twins)
     ]
-    if plain:
-        each = "; ".join(f"{_pruning(curve)}, {_where(curve)}" for curve in plain)
-        yield f"Perplexity passes {COLLAPSED:g} {TIMES} of the same bits: {each}."
+    if not plain:
+        return
+    each = "; ".join(f"{_pruning(curve)}, {_where(curve)}" for curve in plain)
+    yield f"Perplexity passes {COLLAPSED:g} {TIMES} of the same bits: {each}."
     for curve in curves:
-        if curve.family == NM:
-            told = (
-                f"{figure(lost.ratio)} for {row.pattern}"
-                for _, row, lost in curve.points
-            )
-        else:
-            told = (
-                f"{figure(lost.ratio)} at {percent(ratio)}"
-                for ratio, _, lost in curve.points
-            )
-        yield f"{_pruning(curve)}, {_how(curve)}: {', '.join(told)}."
+        told = (
+            f"{figure(lost.ratio)} {_at(curve, ratio, row)}"
+            for ratio, row, lost in curve.points
+        )
+        yield f"{_pruning(curve)}, {_how(curve)}, in times of dense: {', '.join(told)}."
+
+
+def _at(curve: Curve, ratio: float, row: Row) -> str:
+    return f"for {row.pattern}" if curve.family == NM else f"at {percent(ratio)}"
 
 
 def _where(curve: Curve) -> str:
