@@ -76,7 +76,7 @@ def _on_the_way(
         shown = [figure(m.perplexity[text]) for m in models if text in m.perplexity]
         shown[0] = f"{TEXTS.get(text, text)} {shown[0]}"
         wanted += [(*point, value) for point, value in zip(at, shown, strict=True)]
-    room = Box(0, 20, frame.width, frame.height - frame.bottom)
+    room = Box(frame.left, 20, frame.width, frame.height - frame.bottom)
     return [*parts, svg.labels(place(wanted, taken, room))]
 
 
