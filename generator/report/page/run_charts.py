@@ -14,6 +14,9 @@ from leangen.generator.report.units import deviation
 
 KINDS = ("n", "u", "s", "d")  # of lines, by texts
 TEXTS = {"out_of_sample": "out of sample", "val": "validation"}
+BRIEF = {
+    "out_of_sample": "other"
+}  # on narrow screens; the table under it has the names
 BAR = 30  # pixels a stage
 
 
@@ -44,15 +47,16 @@ def checkpoint_charts(run: Run) -> list[Chart]:
         Chart(
             "checkpoints",
             title,
-            lambda frame, _: _on_the_way(run.checkpoints, found, frame),
+            lambda frame, brief: _on_the_way(run.checkpoints, found, frame, brief),
             300,
         )
     ]
 
 
 def _on_the_way(
-    models: Sequence[Checkpoint], texts: Sequence[str], frame: svg.Frame
+    models: Sequence[Checkpoint], texts: Sequence[str], frame: svg.Frame, brief: bool
 ) -> list[Markup]:
+    names = BRIEF if brief else TEXTS
     values = [value for model in models for value in model.perplexity.values()]
     left, right = frame.across
     step = (right - left) / len(models)
@@ -74,7 +78,7 @@ def _on_the_way(
         parts += [_dot(x, y, kind) for x, y in at]
         taken += [around(x, y, 5) for x, y in at] + list(along(at))
         shown = [figure(m.perplexity[text]) for m in models if text in m.perplexity]
-        shown[0] = f"{TEXTS.get(text, text)} {shown[0]}"
+        shown[0] = f"{names.get(text, text)} {shown[0]}"
         wanted += [(*point, value) for point, value in zip(at, shown, strict=True)]
     room = Box(frame.left, 20, frame.width, frame.height - frame.bottom)
     return [*parts, svg.labels(place(wanted, taken, room))]
