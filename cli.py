@@ -355,6 +355,25 @@ def sweep(
 
 
 @app.command()
+def report(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the spec has a folder by its name; sweeps, or else generated.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> Answer:
+    """Write a page of what a sweep measured, or a run: charts, figures, and words."""
+    from leangen.generator.report.reported import report as report_on
+    from leangen.spec import load
+
+    return report_on(load(spec, out or GENERATED), out)
+
+
+@app.command()
 def audit(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help=f"A spec, {INPUT}")],
     out: Out = GENERATED,

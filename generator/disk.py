@@ -152,6 +152,18 @@ def overwrite(file: Path, text: str) -> None:
     write([Change(file, MISSING, None, text)])
 
 
+def overwrite_bytes(file: Path, content: bytes) -> None:
+    """Write a file that is no text, nor a generated one: whole, or not at all."""
+    partial = _partial(file, 0)
+    partial.unlink(missing_ok=True)  # never write through a link
+    try:
+        with partial.open("xb") as opened:
+            opened.write(content)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _partial(file: Path, number: int) -> Path:
     return file.with_name(f".{file.name}.{number}.partial")
 

@@ -26,6 +26,12 @@ def test_an_installed_wheel_builds_the_committed_scripts(tmp_path: Path) -> None
     assert "tests" not in names
     flows = target / "leangen" / "templates" / "github"
     assert len(list(flows.glob("*.yml"))) == 2
+    page = Path("generator", "report", "page")
+    shipped, ours = (
+        {f.name for f in (root / page).iterdir() if f.suffix != ".pyc"}
+        for root in (target / "leangen", ROOT)
+    )
+    assert shipped - {"__pycache__"} == ours - {"__pycache__"}
     examples = tmp_path / "spec" / "examples"
     examples.mkdir(parents=True)
     shutil.copy(ROOT / "spec" / "examples" / "demo.yaml", examples)
