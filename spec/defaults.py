@@ -158,6 +158,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             for stage, limits in filled["budget"].items()
         ),
         ejected=tuple(filled.get("ejected", ())),
+        templates=filled.get("templates"),
         engine=engine,
         written=written,
         given=given,

@@ -60,6 +60,11 @@ def entries(at: Revision, names: Iterable[str]) -> dict[str, Entry]:
     return _rows(at, at.commit, "--", *listed) if listed else {}
 
 
+def entries_below(at: Revision, folder: str) -> dict[str, Entry]:
+    """List the files of a revision in a folder, by their paths from its top."""
+    return _rows(at, "-r", at.commit, "--", f"{folder}/")
+
+
 def all_entries(at: Revision) -> dict[str, Entry]:
     """List all files of a revision."""
     return _rows(at, "-r", at.commit)
