@@ -334,9 +334,9 @@ def audit(
 @app.command()
 def schema() -> Answer:
     """Print the JSON Schema of specs, for editors."""
-    from leangen.spec.check.schema import schema as described
+    from leangen.spec.check.schema import for_editors
 
-    return Answer(json.dumps(described(), indent=2) + "\n")
+    return Answer(json.dumps(for_editors(), indent=2) + "\n")
 
 
 @app.command(name="list")
