@@ -64,8 +64,8 @@ def _templates(file: Path, page: Page) -> Path | None:
 
 def _pages(at: Revision) -> Iterator[tuple[Path, Page]]:
     """List the specs of the work tree."""
-    for file in present(at):
-        if file.suffix in ENDINGS and file.is_file():
+    for file in present(at, ENDINGS):
+        if file.is_file():
             with file.open("rb") as page:
                 found = page_in(page.read(MAX_BYTES + 1))
             if found:
