@@ -8,7 +8,8 @@ from leangen.spec.text.document import Document
 from leangen.spec.text.parse import parse
 
 ENDINGS = (".yaml", ".yml")
-NAME = re.compile(rb"(?m)^name: ([a-z0-9-]+) *(?:#.*)?\r?$")
+NAME = re.compile(rb"(?m)^name *:(.*)$")
+PLAIN = re.compile(rb" ([a-z0-9-]+) *(?:#.*)?\r?")
 VERSION = re.compile(rb"(?m)^leangen *:")  # the first field of a spec
 
 
@@ -39,8 +40,9 @@ def page_in(content: bytes) -> Page | None:
     if b"leangen" not in content:  # most pages of a repository are something else
         return None
     names = NAME.findall(content)
-    if len(names) == 1 and VERSION.search(content) and b"templates" not in content:
-        return Page(names[0].decode(), "")  # as most specs are: thousands take no time
+    plain = PLAIN.fullmatch(names[0]) if len(names) == 1 else None
+    if plain and VERSION.search(content) and b"templates" not in content:
+        return Page(plain[1].decode(), "")  # as most specs are: thousands take no time
     document = document_of(content)
     if document is None:
         return Page("", "") if VERSION.search(content) else None
