@@ -181,12 +181,24 @@ def build(
     return refusal or built([write_project(project, force) for project in projects])
 
 
+def _scripts(start: str) -> list[str]:
+    """Complete the name of a script or module."""
+    from leangen.spec.check.schema import field_at
+
+    names: list[str] = field_at(("ejected",))["items"]["enum"]
+    return [name for name in names if name.startswith(start)]
+
+
 @app.command()
 def eject(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, in YAML.")],
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Scripts or modules, such as prune.py."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Scripts or modules, such as prune.py.",
+            autocompletion=_scripts,
+        ),
     ],
     out: Out = GENERATED,
     json: Json = False,
@@ -408,9 +420,9 @@ def audit(
 @app.command()
 def schema() -> Answer:
     """Print the JSON Schema of specs, for editors."""
-    from leangen.spec.check.schema import schema as described
+    from leangen.spec.check.schema import for_editors
 
-    return Answer(json.dumps(described(), indent=2) + "\n")
+    return Answer(json.dumps(for_editors(), indent=2) + "\n")
 
 
 @app.command(name="list")

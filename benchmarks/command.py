@@ -4,8 +4,8 @@
 
 The commands take turns, so that a busy machine slows all of them alike. Of each stand the
 least processor time, which hardly depends on what else runs, and the median on the clock.
-Python's compiled modules are there, as after an installation. Last comes one check of many
-specs (1,000), none of which changed.
+Python's compiled modules are there, as after an installation. Last comes a repository of many
+specs (1,000), and a pull request that changes one of them.
 """
 
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "spec" / "examples"
 DEMO = (EXAMPLES / "demo.yaml").read_text(encoding="utf-8")
+GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
 LEANGEN = [sys.executable, "-c", "from leangen.cli import main; main()"]
 
 
@@ -38,13 +39,20 @@ def write_specs(folder: Path, count: int) -> list[str]:
     """Write specs that differ in name, size, tokens and bits."""
     names = []
     for number in range(count):
-        text = DEMO.replace("name: demo", f"name: demo-{number}")
-        text = text.replace("tokens: 1500k", f"tokens: {1500 + number}k")
-        text = text.replace("layers: 4", f"layers: {2 + number % 5}")
-        text = text.replace("weights: 4", f"weights: {4 + number % 2 * 4}")
+        text = changed(DEMO, "name: demo", f"name: demo-{number}")
+        text = changed(text, "tokens: 1900k", f"tokens: {1900 + number}k")
+        text = changed(text, "hidden_layers: 3", f"hidden_layers: {2 + number % 5}")
+        text = changed(text, "weights: 4", f"weights: {4 + number % 2 * 4}")
         names.append(f"demo-{number}.yaml")
         (folder / names[-1]).write_text(text, encoding="utf-8")
     return names
+
+
+def changed(text: str, old: str, new: str) -> str:
+    """Replace what is there once, and fail where it is not."""
+    if text.count(old) != 1:
+        raise ValueError(f"the demo does not have {old} once")
+    return text.replace(old, new)
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
@@ -84,14 +92,26 @@ def compare(folder: Path, rounds: int) -> None:
         )
 
 
-def check_many(folder: Path, count: int) -> None:
-    """Build many specs, and check them once more."""
+def pull_request(folder: Path, count: int) -> None:
+    """Build many specs, commit them, and change one: what a runner of a pull request does."""
     specs = write_specs(folder, count)
-    clock([*LEANGEN, "build", *specs], folder)
-    used, elapsed = clock([*LEANGEN, "check", *specs], folder)
-    print(
-        f"check of {count:,} unchanged: processor {used:.1f} s, clock {elapsed:.1f} s"
-    )
+    tell(f"build of {count:,}, all new", [*LEANGEN, "build", *specs], folder)
+    for command in ("init --quiet", "add .", "commit --quiet --message base"):
+        subprocess.run([*GIT, *command.split()], cwd=folder, check=True)
+    tell(f"check of {count:,} unchanged", [*LEANGEN, "check", *specs], folder)
+    one = folder / specs[count // 2]
+    text = one.read_text(encoding="utf-8")
+    one.write_text(changed(text, "batch_size: 8", "batch_size: 4"), encoding="utf-8")
+    tell(f"build of {count:,}, one changed", [*LEANGEN, "build", *specs], folder)
+    review = [*LEANGEN, "review", "--against", "HEAD"]
+    tell(f"review of one among {count:,}", review, folder)
+    tell("review of it by name", [*review, one.name], folder)
+
+
+def tell(what: str, command: list[str], folder: Path) -> None:
+    """Run a command once, and print how long it took."""
+    used, elapsed = clock(command, folder)
+    print(f"{what}: processor {used:.1f} s, clock {elapsed:.1f} s", flush=True)
 
 
 def main() -> None:
@@ -99,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), rounds)
     with tempfile.TemporaryDirectory() as folder:
-        check_many(Path(folder), specs)
+        pull_request(Path(folder), specs)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Which pages of YAML are specs, and what they are named, by a look that needs no valid one."""
 
 import re
+from dataclasses import dataclass
 
 from leangen.spec import LeangenError
 from leangen.spec.text.document import Document
 from leangen.spec.text.parse import parse
 
 ENDINGS = (".yaml", ".yml")
+NAME = re.compile(rb"(?m)^name *:(.*)$")
+PLAIN = re.compile(rb" ([a-z0-9-]+) *(?:#.*)?\r?")
 VERSION = re.compile(rb"(?m)^leangen *:")  # the first field of a spec
 
 
@@ -24,11 +27,25 @@ def text_at(document: Document, *path: str) -> str:
     return node.raw if node else ""
 
 
-def name_in(content: bytes) -> str | None:
-    """Give the name of a spec, '' where it has none that can be read, None for no spec."""
+@dataclass(frozen=True)
+class Page:
+    """What a look at a spec sees: '' stands for what it has not, or cannot be read."""
+
+    name: str
+    templates: str
+
+
+def page_in(content: bytes) -> Page | None:
+    """Look at a spec, None for what is none."""
     if b"leangen" not in content:  # most pages of a repository are something else
         return None
+    names = NAME.findall(content)
+    plain = PLAIN.fullmatch(names[0]) if len(names) == 1 else None
+    if plain and VERSION.search(content) and b"templates" not in content:
+        return Page(plain[1].decode(), "")  # as most specs are: thousands take no time
     document = document_of(content)
     if document is None:
-        return "" if VERSION.search(content) else None
-    return text_at(document, "name") if document.find(("leangen",)) else None
+        return Page("", "") if VERSION.search(content) else None
+    if not document.find(("leangen",)):
+        return None
+    return Page(text_at(document, "name"), text_at(document, "templates"))

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from leangen.generator.disk import MISSING, OUTDATED, Change, write
-from leangen.generator.pages import ENDINGS, name_in
+from leangen.generator.pages import ENDINGS, page_in
 from leangen.generator.report.answer import REFUSED, Answer
 from leangen.spec import Diagnostic, LeangenError
 
@@ -107,7 +107,8 @@ def _specs() -> str:
         for file in Path().glob(pattern)
         if file.suffix in ENDINGS and file.is_file() and file.parts[0] != "specs"
     }
-    here = [name for name in sorted(found) if name_in(Path(name).read_bytes())]
+    pages = {name: page_in(Path(name).read_bytes()) for name in sorted(found)}
+    here = [name for name, page in pages.items() if page and page.name]
     taken = [r"^specs/.*\.ya?ml$", *(f"^{re.escape(name)}$" for name in here)]
     return "|".join(taken).replace("'", "''")
 

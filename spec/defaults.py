@@ -160,6 +160,7 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
         ),
         sweep=_sweep(filled["sweep"]),
         ejected=tuple(filled.get("ejected", ())),
+        templates=filled.get("templates"),
         engine=engine,
         written=written,
         given=given,

@@ -13,9 +13,10 @@ from leangen.spec.check.validate import validate, without_echoes
 from leangen.spec.check.values import fill, read
 from leangen.spec.defaults import given_in, spec_of, with_model
 from leangen.spec.errors import Diagnostic, LeangenError, bounded
+from leangen.spec.parts import read_parts
 from leangen.spec.rules.apply import contradictions, problems
 from leangen.spec.rules.rule import Problem
-from leangen.spec.spec import Model, Spec
+from leangen.spec.spec import Model, Parts, Spec
 from leangen.spec.text.document import Document, steps
 from leangen.spec.text.parse import parse
 from leangen.spec.text.source import name_of, read_bytes
@@ -48,7 +49,9 @@ def loads(text: str | bytes, file: str = "<spec>", out: Path | None = None) -> S
             given = given_in(values, Path(file).parent, copy)
             filled = with_model(filled, values, given)
         except LeangenError as error:
-            wrong |= {_in_checkpoint(document, found) for found in error.diagnostics}
+            wrong |= {
+                _at(document, "model.checkpoint", found) for found in error.diagnostics
+            }
             doubtful = ["model"]
     elif document.find(("model", "preset")) or document.find(("model", "checkpoint")):
         doubtful = ["model"]  # its shape is not known
@@ -58,6 +61,9 @@ def loads(text: str | bytes, file: str = "<spec>", out: Path | None = None) -> S
     spec = replace(spec_of(filled, values, given), document=document)
     if spec.model.checkpoint:
         _check_weights(document, Path(file).parent / spec.model.checkpoint, spec.model)
+    if spec.templates:
+        parts = _parts(document, Path(file).parent, spec.templates)
+        spec = replace(spec, parts=parts)
     return spec
 
 
@@ -76,7 +82,9 @@ def vary(spec: Spec, changes: Mapping[str, Any]) -> Spec | None:
     filled = _filled(spec, values)
     if next(problems(filled, values), None):
         return None
-    return replace(spec_of(filled, values, spec.given), document=spec.document)
+    parts = spec.parts if "templates" in values else Parts()
+    varied = spec_of(filled, values, spec.given)
+    return replace(varied, document=spec.document, parts=parts)
 
 
 def objection(spec: Spec, changes: Mapping[str, Any]) -> Problem | None:
@@ -142,13 +150,24 @@ def _check_weights(document: Document, folder: Path, model: Model) -> None:
     try:
         check_weights(folder, model)
     except LeangenError as error:
-        found = [_in_checkpoint(document, each) for each in error.diagnostics]
+        found = [_at(document, "model.checkpoint", each) for each in error.diagnostics]
         raise LeangenError(found) from None
 
 
-def _in_checkpoint(document: Document, found: Diagnostic) -> Diagnostic:
-    """Point at the checkpoint whose config.json is missing or cannot be planned."""
-    field = "model.checkpoint"
+def _parts(document: Document, home: Path, named: str) -> Parts:
+    """Read the author's templates; what is wrong inside of one has a place there."""
+    try:
+        return read_parts(home, named)
+    except LeangenError as error:
+        found = [
+            each if each.line else _at(document, "templates", each)
+            for each in error.diagnostics
+        ]
+        raise LeangenError(found) from None
+
+
+def _at(document: Document, field: str, found: Diagnostic) -> Diagnostic:
+    """Point at the field of a spec that names what something is wrong with."""
     return document.source.diagnostic(
         document.nearest(steps(field)).caret,
         found.code,

@@ -270,10 +270,22 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Templates of the author: by the path of leangen's that each stands in for, its text.
+
+    `folder` is where they lie, as errors name it.
+    """
+
+    folder: str = ""
+    texts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Spec:
     """One page of YAML, validated, with every default filled in.
 
-    `ejected` names files of the folder that are the author's.
+    `ejected` names files of the folder that are the author's, `templates` a folder beside the
+    spec, and `parts` are the templates in it.
     `engine` is the row of the catalogue that `serve` names. `written` is what the page
     itself says, `given` what its checkpoint says: variants are made from them.
     `document` knows where each field stands: a file may be a pipe, read once.
@@ -294,10 +306,12 @@ class Spec:
     budget: tuple[Budget, ...]
     sweep: Sweep
     ejected: tuple[str, ...]
+    templates: str | None
     engine: Engine
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     given: Given | None = field(default=None, compare=False, repr=False)
     document: Document | None = field(default=None, compare=False, repr=False)
+    parts: Parts = field(default=Parts(), compare=False, repr=False)
 
     @property
     def pruned(self) -> Model:

@@ -60,7 +60,9 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "rules": {"errors", "text", "axes", "catalogue", "check", "defaults"}
         | {"matrices", "structure"},
         "weights": {"errors", "spec"},
-        "load": {"errors", "text", "check", "spec", "defaults", "rules", "weights"},
+        "parts": {"errors", "text", "check", "spec"},
+        "load": {"errors", "text", "check", "spec", "defaults", "rules", "weights"}
+        | {"parts"},
         "described": {"text", "catalogue", "check"},
         "explained": {"errors", "text", "check", "described"},
         "neighbours": {"text", "catalogue", "check", "spec", "load"},

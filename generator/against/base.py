@@ -12,6 +12,7 @@ from leangen.generator.against.git import (
     Revision,
     all_entries,
     entries,
+    entries_below,
     read,
 )
 from leangen.generator.open import Opened, open_spec
@@ -90,17 +91,36 @@ def _ejected(at: Revision, folder: Path, names: Iterable[str]) -> dict[str, str]
 
 
 def _lay_out(at: Revision, top: Path, file: Path, *, content: bytes, out: Path) -> None:
-    """Lay out the small files of a spec's checkpoint: as git has them, else as they are.
+    """Lay out what a spec reads when it is built: its templates, its checkpoint's small files."""
+    document = document_of(content)
+    if not document:
+        return
+    templates = text_at(document, "templates")
+    if templates:
+        _lay_out_templates(at, top, Path(os.path.normpath(file.parent / templates)))
+    checkpoint = text_at(document, "model", "checkpoint")
+    if checkpoint:
+        name = text_at(document, "name")
+        built = [out / name] if name == Path(name).name else []
+        given = Path(os.path.normpath(file.parent / checkpoint))
+        _lay_out_checkpoint(at, top, given, built)
+
+
+def _lay_out_templates(at: Revision, top: Path, folder: Path) -> None:
+    """Lay out the files of a folder, as git has them."""
+    inside = _inside(at, folder)
+    for name, entry in entries_below(at, inside).items() if inside else ():
+        if entry.regular:
+            _write(_below(top, at.root / name), read(at, entry))
+
+
+def _lay_out_checkpoint(
+    at: Revision, top: Path, given: Path, built: Iterable[Path]
+) -> None:
+    """Lay out the small files of a checkpoint: as git has them, else as they are.
 
     Those of the checkpoint's own folder, and those that were built from it.
     """
-    document = document_of(content)
-    checkpoint = document and text_at(document, "model", "checkpoint")
-    if not document or not checkpoint:
-        return
-    given = Path(os.path.normpath(file.parent / checkpoint))
-    name = text_at(document, "name")
-    built = [out / name] if name == Path(name).name else []
     found = dict(_small_files(at, [given, *built]))
     for place, entry in found.items():
         _write(_below(top, place), read(at, entry))

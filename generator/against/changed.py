@@ -14,7 +14,7 @@ from leangen.generator.against.git import (
     touched,
     unknown,
 )
-from leangen.generator.pages import ENDINGS, name_in
+from leangen.generator.pages import ENDINGS, Page, page_in
 from leangen.spec.text.source import MAX_BYTES
 
 
@@ -37,9 +37,15 @@ def changed(at: Revision, out: Path) -> Changed:
         if file.is_relative_to(folder)
     }
     pages = dict(_pages(at))
-    gone = {file: name for file, name in _gone(at, files) if name not in pages.values()}
-    specs = [file for file, name in pages.items() if file in files or name in built]
-    names = {*pages.values(), *gone.values()}
+    present_names = {page.name for page in pages.values()}
+    gone = {file: name for file, name in _gone(at, files) if name not in present_names}
+    folders = {parent for file in files for parent in file.parents}
+    specs = [
+        file
+        for file, page in pages.items()
+        if file in files or page.name in built or _templates(file, page) in folders
+    ]
+    names = {*present_names, *gone.values()}
     return Changed(
         [Path(os.path.relpath(file)) for file in sorted([*specs, *gone])],
         [
@@ -50,14 +56,20 @@ def changed(at: Revision, out: Path) -> Changed:
     )
 
 
-def _pages(at: Revision) -> Iterator[tuple[Path, str]]:
-    """List the specs of the work tree, and their names."""
-    for file in present(at):
-        if file.suffix in ENDINGS and file.is_file():
+def _templates(file: Path, page: Page) -> Path | None:
+    """Give the folder of a spec's own templates, None where it has none."""
+    named = page.templates
+    return Path(os.path.normpath(file.parent / named)) if named else None
+
+
+def _pages(at: Revision) -> Iterator[tuple[Path, Page]]:
+    """List the specs of the work tree."""
+    for file in present(at, ENDINGS):
+        if file.is_file():
             with file.open("rb") as page:
-                name = name_in(page.read(MAX_BYTES + 1))
-            if name is not None:
-                yield file, name
+                found = page_in(page.read(MAX_BYTES + 1))
+            if found:
+                yield file, found
 
 
 def _gone(at: Revision, files: set[Path]) -> Iterator[tuple[Path, str]]:
@@ -68,6 +80,6 @@ def _gone(at: Revision, files: set[Path]) -> Iterator[tuple[Path, str]]:
         if file.suffix in ENDINGS and not os.path.lexists(file)
     ]
     for path, entry in entries(at, names).items():
-        name = name_in(read(at, entry)) if entry.regular else None
-        if name is not None:
-            yield at.root / path, name
+        page = page_in(read(at, entry)) if entry.regular else None
+        if page:
+            yield at.root / path, page.name

@@ -60,6 +60,11 @@ def entries(at: Revision, names: Iterable[str]) -> dict[str, Entry]:
     return _rows(at, at.commit, "--", *listed) if listed else {}
 
 
+def entries_below(at: Revision, folder: str) -> dict[str, Entry]:
+    """List the files of a revision in a folder, by their paths from its top."""
+    return _rows(at, "-r", at.commit, "--", f"{folder}/")
+
+
 def all_entries(at: Revision) -> dict[str, Entry]:
     """List all files of a revision."""
     return _rows(at, "-r", at.commit)
@@ -91,14 +96,18 @@ def unknown(at: Revision) -> list[Path]:
     return _listed(at, "ls-files", "-z", "--others", "--exclude-standard")
 
 
-def present(at: Revision) -> list[Path]:
-    """List the files of the work tree that git knows, or does not ignore."""
-    return [*_listed(at, "ls-files", "-z"), *unknown(at)]
+def present(at: Revision, endings: tuple[str, ...]) -> list[Path]:
+    """List the files of the work tree, by their endings, that git knows, or does not ignore."""
+    known = _listed(at, "ls-files", "-z", endings=endings)
+    return [*known, *(file for file in unknown(at) if file.suffix in endings)]
 
 
-def _listed(at: Revision, *arguments: str) -> list[Path]:
-    found = _asked(at.root, *arguments)
-    return [at.root / os.fsdecode(name) for name in found.split(b"\0")[:-1]]
+def _listed(
+    at: Revision, *arguments: str, endings: tuple[str, ...] = ("",)
+) -> list[Path]:
+    """List files; a path is made of those with an ending alone: there may be many others."""
+    names = os.fsdecode(_asked(at.root, *arguments)).split("\0")[:-1]
+    return [at.root / name for name in names if name.endswith(endings)]
 
 
 def _asked(folder: Path, *arguments: str) -> bytes:

@@ -65,7 +65,7 @@ class Version:
         found = templates_of(self.spec, self.plan).get(self.name)
         if not found:
             return [None] * len(self.lines)
-        return origins(*found, self.files[self.name])
+        return origins(*found, self.files[self.name], self.spec.parts)
 
 
 def explain_line(project: Project, place: Place, spec_file: Path) -> Answer:
@@ -186,7 +186,7 @@ def _rule(here: Version, line: int) -> dict[str, str]:
     origin = here.origins[line]
     if origin is None:
         return {"rule": _computed(here.name, here.lines[line])}
-    found = {"template": f"templates/{origin.template}:{origin.line}"}
+    found = {"template": f"{origin.file}:{origin.line}"}
     if "{{" in origin.text:
         found["hole"] = origin.text
     if origin.conditions:

@@ -1,5 +1,6 @@
 """Spec -> the text of every generated file: a pure function."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -93,9 +94,12 @@ def _folder(spec: Spec) -> dict[str, object]:
     }
 
 
-def templates_of(spec: Spec, planned: Plan) -> dict[str, tuple[str, dict[str, Any]]]:
+Found = tuple[str, Mapping[str, Any]]  # a template, and what it sees
+
+
+def templates_of(spec: Spec, planned: Plan) -> dict[str, Found]:
     """Name the template of each script and module, and give what it sees."""
-    folder, found = _folder(spec), {}
+    folder, found = _folder(spec), dict[str, Found]()
     shown = replace(spec, model=spec.pruned)  # what most of the folder is about
     for stage in stages_of(spec):
         view = vars(_select(shown, stage.fields)) | {"folder": folder}
@@ -110,7 +114,10 @@ def templates_of(spec: Spec, planned: Plan) -> dict[str, tuple[str, dict[str, An
 def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
     """Render scripts and modules, and what pip takes for each script."""
     templates = templates_of(spec, planned)
-    codes = {script: render(*found) for script, found in templates.items()}
+    if spec.parts.texts:
+        codes = _own(spec, templates)
+    else:
+        codes = {script: render(*found) for script, found in templates.items()}
     files = dict(codes)
     on_cpu = spec.train.hardware.kind == "cpu"
     for stage in stages_of(spec):
@@ -120,6 +127,18 @@ def _scripts(spec: Spec, planned: Plan) -> dict[str, str]:
             files[stage.script] = below_docstring(codes[stage.script], header)
             files |= requirement_files(stage.name, needed, on_cpu)
     return files
+
+
+def _own(spec: Spec, templates: Mapping[str, Found]) -> dict[str, str]:
+    """Render files among whose templates are some of the author's."""
+    from leangen.generator.render import own  # few have any
+
+    own.require_templates(spec)
+    codes = {
+        file: own.render_own(spec, file, found) for file, found in templates.items()
+    }
+    own.require_packages(spec, codes, templates)
+    return codes
 
 
 def _select(spec: Spec, paths: tuple[str, ...]) -> SimpleNamespace:

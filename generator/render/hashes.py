@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from leangen.generator.render.requirements import TORCH_FILE
-from leangen.generator.render.script import TEMPLATES
+from leangen.generator.render.templates import read_template
 
 ENTRY = re.compile(r"(?m)^([a-z0-9-]+)==.*(?:\n    --hash=.*)*(?:\n    #.*)*")
 CUDA = re.compile(r"cuda-.*|nvidia-.*|triton")  # needed by PyPI's torch on Linux alone
@@ -63,8 +63,7 @@ def closure(
 @cache
 def read_lock(name: str) -> tuple[Entry, ...]:
     """Read a lock that uv wrote: comments below a package name those that need it."""
-    text = (TEMPLATES / name).read_text(encoding="utf-8")
-    return tuple(_entry(found) for found in ENTRY.finditer(text))
+    return tuple(map(_entry, ENTRY.finditer(read_template(name))))
 
 
 def _entry(found: re.Match[str]) -> Entry:

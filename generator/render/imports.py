@@ -85,7 +85,8 @@ def _select(menu: str, names: frozenset[str]) -> str:
         if node.names:
             groups[-1].append(_format(node))
     if missing:
-        raise NameError(f"no import provides {', '.join(sorted(missing))}")
+        listed = sorted(missing)
+        raise NameError(f"no import provides {', '.join(listed)}", name=listed[0])
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 

@@ -12,7 +12,7 @@ from leangen.spec import Hardware, Spec
 
 NAME = "plan.json"
 CUSTOM = "custom_hardware"
-NO_FIELDS = ("engine", "written", "given", "document")  # of Spec: on no page
+NO_FIELDS = ("engine", "written", "given", "document", "parts")  # of Spec: on no page
 
 
 def snapshot(spec: Spec, planned: Plan) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from leangen.generator.render.imports import imported_modules
-from leangen.generator.render.script import read_template
+from leangen.generator.render.templates import read_template
 
 PYTHON = ">=3.11"
 STARTED = re.compile(r'\[sys\.executable, FOLDER / "(\w+)\.py"\]')
@@ -28,13 +28,13 @@ def closure(codes: Mapping[str, str], script: str) -> set[str]:
 
     What it starts as a process of its own counts, too.
     """
-    found, packages = [script], set()
+    found, outside = [script], set()
     for name in found:  # which grows on the way
         modules = imported_modules(codes[name]) | {*STARTED.findall(codes[name])}
         beside = {module for module in modules if f"{module}.py" in codes}
         found += [f"{m}.py" for m in sorted(beside) if f"{m}.py" not in found]
-        packages |= modules - beside
-    return packages
+        outside |= modules - beside
+    return outside
 
 
 @cache
@@ -43,9 +43,14 @@ def _all_pins() -> tuple[str, ...]:
     return tuple(line for line in lines if "==" in line)
 
 
-def pins(packages: set[str]) -> list[str]:
+def packages() -> set[str]:
+    """Name the packages that are pinned: so their modules are named, too."""
+    return {pin.partition("==")[0] for pin in _all_pins()}
+
+
+def pins(wanted: set[str]) -> list[str]:
     """List the pinned requirements of some packages."""
-    return [pin for pin in _all_pins() if pin.partition("==")[0] in packages]
+    return [pin for pin in _all_pins() if pin.partition("==")[0] in wanted]
 
 
 def _torch(needed: Sequence[str], on_cpu: bool) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from leangen.spec.check.schema import Schema, types
 
 # What says nothing of a value by itself; so does every word that starts with x-.
-SILENT = {"$schema", "title", "description", "default", "then", "else"}
+SILENT = {"$schema", "title", "description", "examples", "default", "then", "else"}
 
 
 def conforms(value: Any, schema: Schema) -> bool:

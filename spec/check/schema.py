@@ -18,6 +18,7 @@ from leangen.spec.catalogue.engines import engine_names
 from leangen.spec.catalogue.hardware import CUSTOM, machines
 from leangen.spec.catalogue.models import presets
 from leangen.spec.text.document import FieldPath
+from leangen.spec.text.scalars import quantity_pattern
 
 Schema = Mapping[str, Any]
 
@@ -37,6 +38,27 @@ def schema() -> Schema:
         if "x-catalogue" in field:
             field["enum"] = names[field["x-catalogue"]]
     return read
+
+
+def for_editors() -> Schema:
+    """Give the schema with what `validate` has better words for, and examples.
+
+    How quantities are written, what one item is that stands without its list, and fields that
+    are named by a number: yaml-language-server compares names, and 8 is none, but patterns.
+    """
+    told = deepcopy(dict(schema()))
+    for _, field in fields(told):
+        if "x-quantity" in field:
+            field["pattern"] = quantity_pattern(field["x-quantity"])
+        if "x-suggest" in field:
+            field["examples"] = field["x-suggest"]
+        numbered = {n: f for n, f in properties(field).items() if n.isdecimal()}
+        if numbered:
+            patterns = {f"^{name}$": inside for name, inside in numbered.items()}
+            field["patternProperties"] = patterns
+        if "x-list" in field:
+            field |= {"if": {"type": "array"}, "then": {}, "else": field["items"]}
+    return told
 
 
 @cache

@@ -53,6 +53,11 @@ def resolve(text: str) -> Scalar:
     return number if isfinite(number) else text
 
 
+def quantity_pattern(kind: str) -> str:
+    """Write, as a regular expression, how a quantity is written."""
+    return f"^{_NUMBER} ?({'|'.join(UNITS[kind])})?$"
+
+
 def read_quantity(kind: str, text: str) -> int | None:
     """Read a whole number with a unit, such as 20M, 32k or 16GiB; None if it is not."""
     parts = _QUANTITY.fullmatch(text)

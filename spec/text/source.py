@@ -98,16 +98,17 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def decode(content: str | bytes, file: str) -> Source:
+def decode(content: str | bytes, file: str, what: str = "a spec") -> Source:
     """Turn a file's content into text without surprises; raises LeangenError."""
     raw = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
     if len(raw) > MAX_BYTES:
-        raise LeangenError.of("is over 1 MiB: not a spec", file=file, code="too-large")
+        message = f"is over 1 MiB: not {what}"
+        raise LeangenError.of(message, file=file, code="too-large")
     text = content if isinstance(content, str) else _decode_utf8(content, file)
     source = _source(text.removeprefix("\ufeff"), file)
     found = _FORBIDDEN.search(source.text)
     if found:
-        message = f"character {_name(found)} may not stand in a spec"
+        message = f"character {_name(found)} may not stand in {what}"
         raise _error(source, found.start(), "character", message, "delete it")
     return source
 

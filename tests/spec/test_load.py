@@ -39,7 +39,7 @@ target: {hardware: x86-2core, context: 128}
 
 
 OF_SPEC, OF_SECTIONS = (
-    {"engine", "written", "given", "document"},
+    {"engine", "written", "given", "document", "parts"},
     {"budget_given"},
 )  # derived
 
