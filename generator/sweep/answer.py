@@ -12,6 +12,7 @@ from leangen.generator.paths import as_scripts_look
 from leangen.generator.project import write_project
 from leangen.generator.report.answer import NO, Answer
 from leangen.generator.report.built import refused
+from leangen.generator.report.page import write
 from leangen.generator.run.jobs import choose, jobs_of
 from leangen.generator.run.run import Batch, make_ready
 from leangen.generator.sweep.combine import Asked, asked_of
@@ -111,7 +112,8 @@ def _run(outcome: Outcome, home: Path, jobs: int) -> Answer:
     with _noted(outcome, home):
         going.run(lambda course: _tell(outcome, course, home, jobs))
     document = facts(outcome)
-    text = f"{results(outcome, document)}wrote {home / FILE}\n"
+    page = write(document, home)[0]
+    text = f"{results(outcome, document)}wrote {home / FILE}, {page}\n"
     failed = any(course.why for course in outcome.courses)
     return Answer(text, [document], NO if failed else 0, document=document)
 
