@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import built
+from tests.generator.test_build import lint
 from tests.templates.conftest import write_tokenizer
 
 torch = pytest.importorskip("torch")
@@ -235,6 +236,11 @@ def sources_of(model: str, models: Path) -> Path:
         PAGE.format(name=page.stem, model=model, bits=4, group="", sparsity=TWO_OF_FOUR)
     )
     return built(page)
+
+
+@pytest.mark.parametrize("model", ["tied", "untied", "qwen2", "qwen3"])
+def test_what_is_written_for_a_gpu_passes_the_linter(model: str, models: Path) -> None:
+    lint(sources_of(model, models))
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16])
