@@ -116,7 +116,9 @@ def test_a_larger_model_gets_fewer_bits(tmp_path: Path, leangen: Leangen) -> Non
         ("rtx-4060ti-16gb", {}, "engine: torch"),
         ("x86-avx2", {}, "device: cpu"),
         ("t4", {}, "device: cpu"),  # which has no bf16
-        ("h200", {"model_type": "qwen2"}, "device: cpu"),  # biases
+        ("rtx-4060ti-16gb", {"model_type": "qwen2"}, "engine: torch"),
+        ("h200", {"model_type": "qwen3", "head_dim": 32}, "engine: torch"),
+        ("h200", {"attention_bias": True}, "device: cpu"),  # one of o_proj's, too
         ("h200", {"intermediate_size": 144}, "device: cpu"),  # groups of 16
         ("h200", {"num_attention_heads": 36, "head_dim": 16}, "device: cpu"),
     ],
@@ -165,8 +167,8 @@ def test_what_goes_wrong_is_a_line(
 @pytest.mark.parametrize(
     ("fields", "page", "message"),
     [
-        ({"model_type": "qwen2"}, {}, "model.checkpoint: biases, or norms of"),
-        ({"model_type": "qwen3", "head_dim": 16}, {}, "model.checkpoint: biases, or"),
+        ({"attention_bias": True}, {}, "model.checkpoint: a bias of o_proj, or of"),
+        ({"mlp_bias": True}, {}, "model.checkpoint: a bias of o_proj, or of"),
         (
             {"model_type": "mistral", "sliding_window": 128},
             {},

@@ -57,8 +57,9 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield "target.hardware", "a GPU without bf16 in torch", instead
     if model.num_experts:
         yield named, "a mixture of experts in torch", instead
-    if model.qkv_bias or model.output_bias or model.mlp_bias or model.qk_norm:
-        yield named, "biases, or norms of queries and keys, in torch", instead
+    # attention.py has biases or norms: a model with both has a bias of o_proj, too.
+    if model.output_bias or model.mlp_bias:
+        yield named, "a bias of o_proj, or of the feed-forward, in torch", instead
     if model.sliding_window and spec.target.context > model.sliding_window:
         what = f"a sliding window of {model.sliding_window} tokens in torch"
         yield "target.context", what, f"context: {model.sliding_window}, or less"

@@ -224,7 +224,9 @@ STAGES = (
         present=lambda spec: "gguf" in spec.export.formats,
     ),
     Stage("kernels", present=packs, runs=False),
-    Stage("attention", present=packs, runs=False),
+    Stage(
+        "attention", fields=("model",), present=packs, runs=False, part_of=("serve",)
+    ),
     Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
     Stage("weights", fields=("model",), present=packs, runs=False, part_of=("serve",)),
     Stage(

@@ -81,9 +81,19 @@ def product_kernel(name, bits, sparse, how, normed=False):
 
 
 def attend():
-    def attend(qkv, angles, position, keys, values, parts, ended, y, context):
+    def attend(qkv, angles, position, keys, values, *given):
+        learned, y = given[:-4], given[-2]  # biases, norms, or neither
         at, K = int(position), NUM_KEY_VALUE_HEADS
         heads = qkv.view(-1, HEAD_DIM).float()
+        if len(learned) == 1:
+            heads = heads + learned[0].view_as(heads)
+        if len(learned) == 2:
+            parts = heads.split((NUM_ATTENTION_HEADS, K, K))
+            normed = [
+                torch.nn.functional.rms_norm(x, (HEAD_DIM,), w.float(), RMS_NORM_EPS)
+                for x, w in zip(parts, learned, strict=False)
+            ]
+            heads = torch.cat((*normed, parts[2]))
         cosine, sine = angles[at].chunk(2)
         a, b = heads[:-K].chunk(2, 1)
         turned = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import built
+from tests.generator.test_build import lint
 from tests.templates.conftest import write_tokenizer
 
 torch = pytest.importorskip("torch")
@@ -56,12 +57,18 @@ Modules = Callable[[Path], SimpleNamespace]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small random Llamas, their head tied and not, in widths that no unit divides."""
+    """Small random models, their head tied and not, in widths that no unit divides."""
     root = tmp_path_factory.mktemp("gpu")
     (root / "text.txt").write_text(Path(ctypes.__file__).read_text())
-    for name, tied in (("tied", True), ("untied", False)):
+    for name, kind, fields in (
+        ("tied", "llama", {"tie_word_embeddings": True}),
+        ("untied", "llama", {"tie_word_embeddings": False}),
+        ("qwen2", "qwen2", {"tie_word_embeddings": True}),
+        ("qwen3", "qwen3", {"tie_word_embeddings": False, "head_dim": 48}),
+    ):
         torch.manual_seed(0)
-        config = transformers.LlamaConfig(
+        config = transformers.AutoConfig.for_model(
+            kind,
             vocab_size=323,
             hidden_size=160,
             intermediate_size=352,
@@ -70,10 +77,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_key_value_heads=2,
             max_position_embeddings=128,
             initializer_range=0.1,
-            tie_word_embeddings=tied,
             dtype="bfloat16",
+            **fields,
         )
-        model = transformers.LlamaForCausalLM(config).bfloat16()
+        model = transformers.AutoModelForCausalLM.from_config(config).bfloat16()
+        for part, learned in model.named_parameters():
+            if part.endswith((".bias", "q_norm.weight", "k_norm.weight")):
+                torch.nn.init.normal_(learned, float("norm" in part))
         model.save_pretrained(root / name)
         write_tokenizer(root / name)
     return root
@@ -125,7 +135,8 @@ def as_exported(folder: Path, ours: SimpleNamespace) -> Any:
     """Load the checkpoint before the export in transformers, its matrices rounded in float32."""
     source = "sparse" if (folder / "artifacts" / "sparse").exists() else "dense"
     weights = ours.checkpoint.open_checkpoint(source)
-    model = transformers.LlamaForCausalLM.from_pretrained(weights.folder).float().eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(weights.folder)
+    model = model.float().eval()
     for name, parameter in model.named_parameters():
         head = name == "lm_head.weight" or model.config.tie_word_embeddings
         if ours.architecture.is_pruned(name) or (head and parameter.dim() == 2):
@@ -149,6 +160,10 @@ CASES = [
     ("untied", 4, WITHOUT_TWO),
     ("untied", 16, TWO_OF_FOUR),
     ("tied", 16, "{pattern: dense}"),
+    ("qwen2", 4, TWO_OF_FOUR),
+    ("qwen2", 16, "{pattern: dense}"),
+    ("qwen3", 4, TWO_OF_FOUR),
+    ("qwen3", 16, "{pattern: dense}"),
 ]
 
 
@@ -211,9 +226,21 @@ def test_what_is_not_two_of_four_is_not_packed(
 @pytest.fixture(scope="module")
 def sources(models: Path) -> Path:
     """A folder with all kernels and all of the layout."""
-    page = {"model": "tied", "bits": 4, "group": "", "sparsity": TWO_OF_FOUR}
-    (models / "sources.yaml").write_text(PAGE.format(name="sources", **page))
-    return built(models / "sources.yaml")
+    return sources_of("tied", models)
+
+
+def sources_of(model: str, models: Path) -> Path:
+    """Build the folder of a model in 4 bits and 2:4."""
+    page = models / f"sources-{model}.yaml"
+    page.write_text(
+        PAGE.format(name=page.stem, model=model, bits=4, group="", sparsity=TWO_OF_FOUR)
+    )
+    return built(page)
+
+
+@pytest.mark.parametrize("model", ["tied", "untied", "qwen2", "qwen3"])
+def test_what_is_written_for_a_gpu_passes_the_linter(model: str, models: Path) -> None:
+    lint(sources_of(model, models))
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16])
@@ -282,20 +309,24 @@ def spread(a: np.ndarray, words: np.ndarray, selector: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", ["80", "86", "89", "90", "100", "120"])
-def test_the_kernels_compile(architecture: str, sources: Path) -> None:
+@pytest.mark.parametrize("model", ["tied", "qwen2", "qwen3"])
+def test_the_kernels_compile(model: str, architecture: str, models: Path) -> None:
     compiler = pytest.importorskip("nvidia.cu13", reason="NVIDIA's compiler is missing")
     (library,) = Path(compiler.__path__[0]).glob("lib/libnvrtc.so.*")
-    nvrtc = ctypes.CDLL(str(library))
+    nvrtc, sources = ctypes.CDLL(str(library)), sources_of(model, models)
     prelude, products, attention = (
         re.findall(r' = r"""(.*?)"""', (sources / name).read_text(), re.DOTALL)[0]
         for name in ("kernels.py", "products.py", "attention.py")
     )
+    settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 BATCH=4 SPLITS=32"
+    settings += " EPSILON=1e-06f" if model == "qwen3" else ""
+    compile_kernels(nvrtc, prelude + attention, architecture, settings)
+    if model != "tied":  # whose products are those of all
+        return
     for sparse, normed, how in np.ndindex(2, 2, 4):
         settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 EPSILON=1e-5f TILES=4"
         settings += f" SPARSE={sparse} NORMED={normed} HOW={how}"
         compile_kernels(nvrtc, prelude + products, architecture, settings)
-    settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 BATCH=4 SPLITS=32"
-    compile_kernels(nvrtc, prelude + attention, architecture, settings)
 
 
 def compile_kernels(nvrtc: Any, source: str, architecture: str, settings: str) -> None:
