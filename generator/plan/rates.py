@@ -9,9 +9,9 @@ ARITHMETIC = {"cpu": (0.8, 0.15), "cuda": (0.55, 0.1)}
 # Seen of the peak of bandwidth in decoding: 0.69 to 0.87 on GPUs (gpt-fast's and
 # XiongjieDai's tables), 0.36 to 0.70 on CPUs.
 BANDWIDTH = {"cpu": (0.8, 0.2), "cuda": (0.9, 0.4)}
-# What kernels.py came to at the least, by bits: whole steps of an 8B on one H200 (0.65 to
-# 0.22 of its 4.8 TB/s), where levels take longer to widen than to read.
-PACKED_WORST = {16: 0.5, 8: 0.35, 4: 0.2}
+# What products.py came to at the least, by bits: whole steps of an 8B on one H200, with the
+# host's part (0.77 to 0.35 of its 4.8 TB/s).
+PACKED_WORST = {16: 0.5, 8: 0.45, 4: 0.3}
 
 
 def over(work: float, rate: float, shares: Shares) -> Seconds:
