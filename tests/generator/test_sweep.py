@@ -402,7 +402,10 @@ def test_a_line_a_variant_says_how_long_the_others_take(
     assert lines[0] == "tiny: 2 variants, 8 stages to run of 12"
     assert lines[1].startswith("tiny: 16 bits: done (1 of 2, about ")
     assert lines[2:] == ["tiny: 4 bits: done (2 of 2)"]
-    assert shown.out.splitlines()[-1] == "wrote sweeps/tiny/sweep.json"
+    page = Path("sweeps", "tiny", "report.html")
+    last = f"wrote {page.with_name('sweep.json')}, {page}"
+    assert shown.out.splitlines()[-1] == last
+    assert "4 bits" in page.read_text()
 
 
 @pytest.mark.parametrize(
