@@ -48,6 +48,8 @@ class Decoder:
     def __init__(self) -> None:
         if not torch.cuda.is_available():
             stop("there is no CUDA GPU here: see serve.device")
+        if torch.cuda.get_device_capability() < (8, 0):
+            stop("this GPU has no bf16: compute capability 8.0 is the least")
         with reading("packed/config.json") as file:
             self.zeros = float(json.loads(file.read_text())["zeros"])
         folder, remedy = ARTIFACTS / "packed", "run export.py again"
@@ -61,14 +63,16 @@ class Decoder:
         self.make_room()
         self.length = 0  # tokens in the sequence; set it to 0 to start another one
         self.graph = self.record()
-        # The second is a prompt: its kernels are compiled before somebody waits for them.
-        both = [self.forward(tokens, [0]) for tokens in ([0], [0, 0])]
+        # The first is a prompt: its kernels are compiled before somebody waits for them.
+        both = [self.forward(tokens, [0]) for tokens in ([0, 0], [0])]
         if not np.isfinite(both).all() or not np.all(np.any(both, axis=2)):
             packed.refuse(f"{folder} makes logits that are not finite, or all zero")
         self.length = 0
 
     def make_room(self) -> None:
         """Allocate what a step works in, once."""
+        # cuDNN's attention is planned anew for each length of a prompt.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         shape = NUM_HIDDEN_LAYERS, NUM_KEY_VALUE_HEADS, CONTEXT, HEAD_DIM
         self.keys, self.values = room(*shape), room(*shape)
         turns = torch.tensor(rotary_frequencies(), device=GPU)
@@ -91,6 +95,7 @@ class Decoder:
     def record(self) -> torch.cuda.CUDAGraph:
         """Record the step of one token."""
         aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             self.step()  # compiles the kernels
         torch.cuda.synchronize()
@@ -123,7 +128,7 @@ class Decoder:
 
     @torch.no_grad()
     def forward(self, tokens: Sequence[int], positions: Sequence[int]) -> np.ndarray:
-        """Append T tokens; return the logits at P of them: (P, V).
+        """Append T tokens; return the logits at P of them: (P, V), until the next call.
 
         Raises IndexError where the context has no room for them.
         """

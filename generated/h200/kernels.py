@@ -80,6 +80,7 @@ class Kernel:
             PRELUDE + source, name, nvcc_options=options
         )
         self.early = Attribute(EARLY, 0, (1,))
+        self.lent = 0  # the most that it was lent
 
     def __call__(
         self,
@@ -89,7 +90,9 @@ class Kernel:
         lent: int = 0,
     ) -> None:
         """Launch blocks of threads: arguments, and bytes of shared memory for each block."""
-        check(driver().cuFuncSetAttribute(self.code.func, MOST_LENT, lent))
+        if lent > self.lent:  # never less: a launch that was recorded may need it
+            check(driver().cuFuncSetAttribute(self.code.func, MOST_LENT, lent))
+            self.lent = lent
         values = [
             c_void_p(one.data_ptr()) if isinstance(one, Tensor) else c_int(one)
             for one in given
@@ -126,5 +129,5 @@ def multiprocessors() -> int:
 
 @cache
 def shared_memory() -> int:
-    """Count the bytes that a block may have of a multiprocessor's own memory."""
-    return torch.cuda.get_device_properties().shared_memory_per_block_optin
+    """Count the bytes of a multiprocessor's own memory, which its blocks share."""
+    return torch.cuda.get_device_properties().shared_memory_per_multiprocessor

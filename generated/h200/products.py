@@ -20,6 +20,7 @@ from packing import UNIT
 from rounding import GROUP_SIZE
 
 AHEAD = {4: 2, 8: 1, 16: 1}  # units that a warp has asked for, by bits
+RESERVED = 1_280  # bytes of shared memory that a block has besides, CUDA's own with it
 LARGE = 200_000  # bytes of shared memory: those of data centers' GPUs since Hopper have them
 BUSY = 32  # warps that a multiprocessor runs at once
 TILES = 4  # that a block multiplies before its warps put their sums together
@@ -331,8 +332,9 @@ def multiply(kind: Kind, shape: Sequence[int], given: Sequence[Tensor | int]) ->
     bits, sparse = kind[:2]
     tiles, units, tokens = shape
     warps = warps_of(bits)
-    turns = -(-tiles // (BUSY // warps * multiprocessors()))
     lent = 2 * UNIT * units * tokens + 64 * TILES * warps
     lent += warps * AHEAD[bits] * slot_of(bits, sparse)
+    blocks = min(BUSY // warps, shared_memory() // (lent + RESERVED)) or 1
+    turns = -(-tiles // (blocks * multiprocessors()))
     kernel = product_kernel("product", *kind)
     kernel((-(-tiles // turns), 1), 32 * warps, given, lent)

@@ -95,7 +95,8 @@ def working(spec: Spec) -> Item:
     heads = model.num_attention_heads
     reads = (heads + 2 * model.num_key_value_heads) * model.head_dim
     widest = model.hidden_size * max(2 * model.intermediate_size, reads)
-    each = 2 * model.hidden_size + 4 * model.intermediate_size
+    turned = reads + 5 * heads * model.head_dim  # of 16 bits: what turns is 32 wide
+    each = 2 * model.hidden_size + max(4 * model.intermediate_size, turned)
     split = 4 * heads * SPLITS * (model.head_dim + 2) + 4 * context * model.head_dim
     formula = (
         f"{widest:,} x 16 bits, the largest matrix unpacked; "

@@ -71,8 +71,9 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
         yield named, what, instead
     if model.hidden_size % 16 or model.intermediate_size % 16:
         yield named, "widths that 16 does not divide in torch", instead
-    if model.intermediate_size > WIDEST_INNER:
-        yield named, f"a feed-forward wider than {WIDEST_INNER:,} in torch", instead
+    query = model.num_attention_heads * model.head_dim
+    if max(model.intermediate_size, model.hidden_size, query) > WIDEST_INNER:
+        yield named, f"widths above {WIDEST_INNER:,} in torch", instead
     if spec.quantization.weights < 16 and spec.quantization.group_size not in GROUPS:
         what = f"groups of {spec.quantization.group_size} in torch"
         yield "quantization.group_size", what, "32, 64 or 128"

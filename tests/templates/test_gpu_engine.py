@@ -110,6 +110,7 @@ def without_gpu(folder: Path) -> None:
         "decoder.py": [
             ("    def record(self)", REPLAYED),
             ("if not torch.cuda.is_available()", "if False"),
+            ("if torch.cuda.get_device_capability() < (8, 0)", "if False"),
             (", pin_memory=True", ""),
             ("\nimport json\n", "\nimport json\nfrom types import SimpleNamespace\n"),
             ("causal_lower_right(len(tokens), end)", CAUSAL),
