@@ -27,9 +27,11 @@ def read_parts(home: Path, named: str) -> Parts:
     Raises LeangenError for what is not inside of `home`, is a link, or stands in for nothing.
     """
     folder = home / named
-    inside = Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(home))
-    if not inside or folder.resolve() == home.resolve():
-        message = f"{named} is no folder inside the spec's own"
+    base, place = os.path.realpath(home), os.path.realpath(folder)
+    # What lies behind a link changes without the spec's folder: a review would not see it.
+    straight = place == os.path.normpath(os.path.join(base, named))
+    if not straight or place == base or not Path(place).is_relative_to(base):
+        message = f"{named} is no folder inside the spec's own, or a link"
         raise LeangenError.of(message, remedy="put it beside the spec", code="path")
     if not folder.is_dir():
         raise LeangenError.of(f"{folder} is no folder", remedy="make it", code="path")

@@ -22,6 +22,7 @@ from leangen.spec.spec import Parts
 from leangen.spec.text.document import shorten
 
 HOLE = "_a_value_of_the_spec_"  # in place of each value that is neither number nor plain word
+HOLES = re.compile(f"{HOLE}([0-9a-f]+)_")
 OF_CODE = re.compile(r" (?:on|\(detected at) line \d+\)?")  # of what nobody sees
 ALONE = re.compile(r" *#\{% .* %\}")
 PAST_LITERALS = (nodes.FilterBlock, nodes.CallBlock)  # what they write is no literal
@@ -47,6 +48,9 @@ def _wrong(spec: Spec, name: str, text: str) -> Iterator[Diagnostic]:
             return
     try:
         tree = environment(spec.parts).parse(text)
+    except RecursionError:
+        yield _at_line(spec.parts, name, 1, "it is nested too deeply")
+        return
     except TemplateSyntaxError as error:
         yield _at_line(spec.parts, name, error.lineno, str(error.message))
         return
@@ -72,11 +76,14 @@ def render_own(spec: Spec, script: str, found: Found) -> str:
         raise LeangenError([_at_field(spec, message)])
     try:
         compile(code, script, "exec")
-        _require_literals(spec, script, found)
+        _require_literals(spec, script, found, code)
         return with_imports(code)
+    except (RecursionError, MemoryError):
+        message = f"{script} is nested too deeply"
+        raise LeangenError([_at_field(spec, message)]) from None
     except SyntaxError as error:
         with suppress(SyntaxError):
-            _require_literals(spec, script, found)  # which says more
+            _require_literals(spec, script, found, code)  # which says more
         message = f"this is no Python: {OF_CODE.sub('', error.msg)}"
         where = _nearest(spec, found, error.lineno or 1)
         raise _found(spec, script, where, message) from None
@@ -93,25 +100,36 @@ def _rendered(parts: Parts, template: str, view: View) -> tuple[str, set[str]]:
     return sandbox.get_template(f"{template}.py.j2").render(view), sandbox.asked
 
 
-def _require_literals(spec: Spec, script: str, found: Found) -> None:
-    """Let another word stand for values: each must be a word of its own in the code."""
+def _require_literals(spec: Spec, script: str, found: Found, code: str) -> None:
+    """Let other words stand for values: each must be a word of its own in the code.
+
+    With the values back in their places the code must be the same: a template that looks at
+    what it wrote would else write another one here.
+    """
     lines, places = traced(*found, spec.parts, finalize=_hole)
     tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline)
     try:
-        words = [t for t in tokens if t.type == tokenize.NAME and t.string == HOLE]
+        words = [
+            token
+            for token in tokens
+            if token.type == tokenize.NAME and HOLES.fullmatch(token.string)
+        ]
     except tokenize.TokenError as error:
         raise SyntaxError(str(error)) from None
     alone = {word.start for word in words}
     for number, line in enumerate(lines, start=1):
-        for hole in re.finditer(HOLE, line):
+        for hole in HOLES.finditer(line):
             if (number, hole.start()) not in alone:
                 raise _found(spec, script, places[number - 1], VALUES)
+    whole = HOLES.sub(lambda hole: bytes.fromhex(hole[1]).decode(), "\n".join(lines))
+    if whole.rstrip("\n") != code.rstrip("\n"):
+        raise LeangenError([_at_field(spec, f"{script}: {VALUES}")])
 
 
 def _hole(value: object) -> str:
     text = written(value)
     plain = value is None or isinstance(value, int | float) or text == value  # bare
-    return text if plain else HOLE
+    return text if plain else f"{HOLE}{text.encode().hex()}_"
 
 
 def require_packages(
@@ -129,11 +147,12 @@ def require_packages(
 
 def _first(code: str, name: str) -> int:
     """Find the line of a module that reads a name, or imports it, first."""
-    return min(
+    lines = (
         node.lineno
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.expr | ast.stmt) and name in _names(node)
     )
+    return min(lines, default=1)  # of a class's own name, Python makes another
 
 
 def _names(node: ast.AST) -> list[str]:

@@ -75,7 +75,8 @@ def _undamaged(file: Path) -> Iterator[None]:
         TypeError,
         KeyError,
         AttributeError,
-        OverflowError,
+        ArithmeticError,
+        IndexError,
         RecursionError,
     ):
         raise LeangenError.of(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leangen.generator.disk import overwrite
-from leangen.generator.folder import hold
+from leangen.generator.folder import hold, require_folders
 from leangen.generator.paths import as_scripts_look
 from leangen.generator.project import write_project
 from leangen.generator.report.answer import NO, Answer
@@ -55,6 +55,7 @@ def sweep(
     refusal = refused(projects, force=False)
     if refusal:
         return refusal
+    require_folders(home)
     home.mkdir(parents=True, exist_ok=True)
     with hold(home / LOCK, home):
         for project in projects:

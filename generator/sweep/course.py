@@ -193,7 +193,9 @@ def _start(batch: Batch, job: Job, lock: int) -> Started:
 def _why(job: Job, code: int) -> str:
     """Say in a line why a stage failed: its own last one, or what killed it."""
     if code < 0:
-        return f"{job.stage.name}: was killed by {signal.Signals(-code).name}"
+        names = {each.value: each.name for each in signal.Signals}
+        by = names.get(-code, f"signal {-code}")
+        return f"{job.stage.name}: was killed by {by}"
     text = log_of(job).read_text(encoding="utf-8", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     said = lines[-1].removeprefix(f"{job.stage.script}: ") if lines else ""

@@ -177,18 +177,24 @@ def _rows(course: Course) -> list[tuple[Job, Facts]]:
     """Give what the stages that a variant has behind it noted of themselves."""
     ledger = _read(course, "ledger.json")
     passed = course.batch.jobs[: course.at]
-    return [(job, ledger[job.stage.name]) for job in passed if job.stage.name in ledger]
+    rows = [(job, ledger.get(job.stage.name)) for job in passed]
+    return [
+        (job, row) for job, row in rows if isinstance(row, dict) and "seconds" in row
+    ]
 
 
 def _report(course: Course) -> Facts:
     """Read the report of a variant, {} where it has none yet."""
-    return _read(course, "report.json") if course.state == DONE else {}
+    found = _read(course, "report.json") if course.state == DONE else {}
+    models = found.get("models")
+    whole = isinstance(models, dict) and {"dense", "exported"} <= models.keys()
+    return found if whole else {}
 
 
 def _read(course: Course, name: str) -> Facts:
     file = course.batch.project.folder / ARTIFACTS / name
     try:
         found: Facts = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}

@@ -20,6 +20,7 @@ from leangen.spec.text.document import steps
 from leangen.spec.text.scalars import write_quantity
 
 LONGEST = 32  # characters of a value in the name of a folder
+WHOLE = 200  # characters of such a name, of the 255 that file systems have
 BARE = {
     "sparsity.pattern": "{}",
     "quantization.weights": "{} bits",
@@ -110,7 +111,7 @@ def _slug(each: Combination, taken: Sequence[str]) -> str:
     ]
     if each.again:
         words.append(f"seed-{each.seed}")
-    slug = "_".join(words) or "spec"
+    slug = "_".join(words)[:WHOLE].rstrip("-._") or "spec"
     others = (f"{slug}_{number}" for number in count(2))
     return next(each for each in chain([slug], others) if each not in taken)
 

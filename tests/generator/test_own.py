@@ -120,7 +120,11 @@ def test_what_it_stands_in_for_can_be_included_and_extended(
         ("    yield {{ data.__class__ }}\n", 2, "unsafe"),
         ("    yield {{ ''.__class__.__mro__ }}\n", 2, "unsafe"),
         ("    yield {{ folder.made_by.clear() }}\n", 2, "unsafe"),
-        ("    yield {{ range(10 ** 9) }}\n", 2, "Range too big"),
+        ("    yield {{ range(1000000000) }}\n", 2, "Range too big"),
+        ("    yield {{ 7 ** 7 ** 9 }}\n", 2, "** of these does not stand"),
+        ("    yield {{ ('x' * 999999999) | length }}\n", 2, "* of these does not"),
+        ("    yield {{ '%999999999d' % 1 }}\n", 2, "% of these does not stand"),
+        (f"    yield {{{{ {'(' * 3000}1{')' * 3000} }}}}\n", 1, "nested too deeply"),
         ("    yield 1  # \u202e\n", 2, "character U+202E may not stand in a template"),
         # What the spec says is a literal, wherever it is put.
         ("    yield '{{ data.path }}'\n", 2, "a value of the spec is a literal"),
@@ -147,6 +151,41 @@ def test_what_is_wrong_has_its_file_and_line(
     told = say("check", code=2)
     assert f"mine/{PART}:{line}:" in told and said in told
     assert "Traceback" not in told and "bug" not in told
+
+
+def test_what_a_template_sees_of_itself_makes_no_code_of_a_value(
+    root: Path, say: Say
+) -> None:
+    evading = """\
+#{% set shown %}
+{{ data.path }}
+#{% endset %}
+#{% if "_a_value" not in shown %}
+    \"\"\"{{ data.path }}\"\"\"
+#{% endif %}
+    yield 1
+"""
+    write(root, START + evading)
+    assert "a value of the spec is a literal" in say("check", code=2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"    x = {'-' * 20000}1\n    yield x\n",
+        "    class A:\n        def f(self) -> int:\n            return __x\n\n    yield A\n",
+    ],
+)
+def test_what_python_chokes_on_is_an_error(body: str, root: Path, say: Say) -> None:
+    write(root, START + body)
+    told = say("check", code=2)
+    assert "Traceback" not in told and "bug" not in told
+
+
+def test_a_folder_behind_a_link_is_refused(root: Path, say: Say) -> None:
+    (root / "mine").rename(root / "real")
+    (root / "mine").symlink_to("real")
+    assert "or a link" in say("check", code=2)
 
 
 def test_one_that_this_spec_does_not_use_is_held_to_its_form(

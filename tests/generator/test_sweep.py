@@ -476,6 +476,15 @@ def test_any_line_is_an_axis_or_an_error_in_it(line: str) -> None:
         assert len(found.choice.values) >= 1
 
 
+def test_a_sweep_does_not_go_through_a_link(root: Path, leangen: Leangen) -> None:
+    (root / "sweeps").mkdir()
+    (root / "elsewhere").mkdir()
+    (root / "sweeps" / "tiny").symlink_to("../elsewhere")
+    done = leangen("sweep", "spec.yaml", *over(BITS), cwd=root)
+    assert done.returncode and "is a symbolic link" in done.stderr
+    assert not [*(root / "elsewhere").iterdir()]
+
+
 def test_a_real_sweep_is_what_its_specs_are(tmp_path: Path, leangen: Leangen) -> None:
     """With its own scripts: each takes what another variant has made."""
     pytest.importorskip("torch")

@@ -97,7 +97,7 @@ def read(document: Mapping[str, Any]) -> Sweep:
         field.partition(".")[0] in ("sparsity", "quantization") for field in fields
     )
     rows = [_row(group) for group in _repeats(variants)]
-    if not any(row.baseline and row.state == "done" for row in rows):
+    if same and not any(row.baseline and row.state == "done" for row in rows):
         rows += _checkpoint(document.get("dense", {}))
     return Sweep(
         text(document["name"]),
