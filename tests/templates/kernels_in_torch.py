@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 
-GROUP = globals().get("GROUP_SIZE", 128)
+GROUP = globals().get("GROUP", 128)
 
 
 def read_weights(values, places, scales, K, N, bits, sparse):
@@ -84,10 +84,10 @@ def product_kernel(name, bits, sparse, how, normed=False):
 def rows_kernel(bits, sparse, how, columns):
     def rows(values, places, scales, x, y, K, N, tokens, depth):
         assert tokens == len(x) <= 8 * columns
-        product(values, places, scales, x, x, y, K, N, tokens)
+        product(None, None, [values, places, scales, x, x, y, K, N, tokens])
 
     product = product_kernel("product", bits, sparse, how)
-    return lambda grid, threads, given, lent=0: rows(*given)
+    return launched(rows)
 
 
 def normalize_kernel():
@@ -101,7 +101,7 @@ def normalize_kernel():
 
 def attend():
     def attend_rows(qkv, angles, positions, slots, keys, values, *given):
-        for row, (position, slot) in enumerate(zip(positions, slots, strict=True)):
+        for row, (position, slot) in enumerate(zip(positions, slots.tolist())):
             if position >= 0:
                 own = *given[:-2], given[-2][row], given[-1]
                 attend(qkv[row], angles, position, keys[slot], values[slot], *own)

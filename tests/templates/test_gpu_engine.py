@@ -109,15 +109,15 @@ def packed(
 
 def without_gpu(folder: Path) -> None:
     """Put stand-ins where a folder asks for a GPU, for its kernels and for torch's."""
+    recording = [("    def record(self)", REPLAYED), (", pin_memory=True", "")]
+    if (folder / "rows.py").exists():
+        recording = [("    def record(self, rows: int)", REPLAYED_ROWS)]
     changes = {
         "weights.py": [('GPU = "cuda"', 'GPU = "cpu"')],
         "decoder.py": [
-            ("    def record(self, rows: int)", REPLAYED_ROWS)
-            if (folder / "rows.py").exists()
-            else ("    def record(self)", REPLAYED),
+            *recording,
             ("if not torch.cuda.is_available()", "if False"),
             ("if torch.cuda.get_device_capability() < (8, 0)", "if False"),
-            (", pin_memory=True", ""),
             ("\nimport json\n", "\nimport json\nfrom types import SimpleNamespace\n"),
             ("causal_lower_right(len(tokens), end)", CAUSAL),
         ],
