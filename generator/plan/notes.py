@@ -92,7 +92,10 @@ def _beside_a_gpu(spec: Spec) -> str:
     lacking = [what for _, what in lacks(hardware, vars(spec.model))]
     why = "torch would serve on it (serve.engine)"
     if lacking:
-        why = f"torch, which would serve on it, does not take {lacking[0]}"
+        why = (
+            f"torch, which would serve on it, does not take {lacking[0]}; "
+            "serve.device: cuda can be planned"
+        )
     return (
         f"{spec.engine.engine} computes on the CPU of the machine that has the "
         f"{hardware.id}, whose GPU serves nothing: {why}"
