@@ -39,8 +39,6 @@ TUNING = 2e-5  # learning rate for given weights, likewise: TRL's SFTConfig has 
 BY_LAYERS = 1e-2
 BYTE_VOCABULARY = 257  # 256 byte values and a separator
 
-BF16 = "bfloat16"  # as a config.json has it
-
 HOME = "~"
 NO_HOME = "~ is not expanded: it is another folder for each reader"
 WHOLE_PATH = "write the whole path, or a relative one"
@@ -123,11 +121,10 @@ def serving(
 def precision(place: Hardware, shape: Values) -> str:
     """Name the arithmetic of training unasked: bf16 on a GPU that has it.
 
-    Given weights that are stored otherwise are not rounded to it.
+    Given weights are measured in it as well: what others are compared with keeps float32.
     """
-    stored = shape["dtype"] if shape.get("checkpoint") else BF16
     able = place.kind == "cuda" and place.has_bf16
-    return "bf16" if able and stored == BF16 else "float32"
+    return "bf16" if able and not shape.get("pretrained") else "float32"
 
 
 def engine_row(engine: str, device: str) -> Engine | None:

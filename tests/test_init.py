@@ -168,19 +168,16 @@ def test_unasked_a_gpu_serves_or_the_plan_says_why_its_host_does(
 
 
 @pytest.mark.parametrize(
-    ("stored", "written", "computed"),
+    ("written", "computed"),
     [
-        ("bfloat16", "", "bfloat16"),
-        ("bfloat16", "train: {precision: float32}\n", "float32"),
-        ("bfloat16", "train: {hardware: t4}\n", "float32"),
-        ("float16", "", "float32"),
-        ("float16", "train: {precision: bf16}\n", "bfloat16"),
+        ("", "float32"),
+        ("train: {precision: bf16}\n", "bfloat16"),
     ],
 )
-def test_a_gpu_computes_in_what_a_checkpoint_is_stored_in(
-    stored: str, written: str, computed: str, tmp_path: Path, leangen: Leangen
+def test_given_weights_are_measured_in_float32_unasked(
+    written: str, computed: str, tmp_path: Path, leangen: Leangen
 ) -> None:
-    write_model(tmp_path / "m", dtype=stored)
+    write_model(tmp_path / "m", dtype="bfloat16")
     text = "leangen: 1\nname: m\nmodel: {checkpoint: ./m}\nsparsity: {pattern: 2:4}\n"
     text += "target: {hardware: h200, context: 512}\n" + written
     (tmp_path / "spec.yaml").write_text(text)
