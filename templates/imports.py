@@ -171,6 +171,7 @@ from products import (
     RESERVED,
     STREAM,
     TOKENS,
+    is_few,
     multiply,
     product_kernel,
     slot_of,

@@ -232,7 +232,13 @@ STAGES = (
         runs=False,
         part_of=("serve",),
     ),
-    Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
+    Stage(
+        "products",
+        fields=("model", "target.batch"),
+        present=packs,
+        runs=False,
+        part_of=("serve",),
+    ),
     Stage(
         "rows", fields=("model",), present=shares_steps, runs=False, part_of=("serve",)
     ),
