@@ -139,7 +139,7 @@ from checkpoint import (
     size_of,
 )
 from conversation import Conversation
-from decoder import Decoder, sample
+from decoder import SLOTS, Decoder, sample
 from fitting import Stack, fit_checkpoint
 from generation import Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf

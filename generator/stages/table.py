@@ -280,7 +280,12 @@ STAGES = (
         part_of=("evaluate",),
         variant=lambda spec: "torch" if measures_in_torch(spec) else "onnx",
     ),
-    Stage("report", fields=("gates", "target.context"), present=is_here, runs=False),
+    Stage(
+        "report",
+        fields=("gates", "target.context", "target.batch"),
+        present=is_here,
+        runs=False,
+    ),
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),
