@@ -26,8 +26,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "audit": {"environments", "project", "render", "report", "run", "stages"},
         "run": {"disk", "environments", "folder", "paths", "project", "render"}
         | {"stages"},
-        "sweep": {"disk", "folder", "open", "paths", "plan", "project", "report"}
-        | {"run"},
+        "sweep": {"disk", "environments", "folder", "open", "paths", "plan"}
+        | {"project", "report", "run"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from leangen.cli import main
 from leangen.generator.environments.make import Python
 from leangen.generator.folder import hold
-from leangen.generator.sweep import answer, course
+from leangen.generator.sweep import here
 from leangen.spec import LeangenError
 from leangen.spec.axes import axis
 from leangen.spec.check.schema import fields, schema
@@ -41,8 +41,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STAND_IN", str(tmp_path / "ran.txt"))
-    monkeypatch.setattr(answer, "make_ready", list)
-    monkeypatch.setattr(course, "python_for", lambda *_: Python(program, os.environ))
+    monkeypatch.setattr(here, "make_ready", list)
+    monkeypatch.setattr(here, "python_for", lambda *_: Python(program, os.environ))
     return tmp_path
 
 
