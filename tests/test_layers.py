@@ -154,6 +154,15 @@ def test_no_heavy_import(layer: str) -> None:
         assert module.partition(".")[0] not in HEAVY, path
 
 
+def test_what_is_an_extra_is_imported_where_it_is_asked_for_alone() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path, module in imports("generator")
+        if module.partition(".")[0] == "ray" or module.endswith("sweep.cluster")
+    }
+    assert found == {"generator/sweep/cluster.py", "generator/sweep/answer.py"}
+
+
 def test_the_plan_knows_nothing_of_texts_and_rendering_nothing_of_reports() -> None:
     found = arrows("generator")
     assert not found["plan"] & {"render", "report", "run", "project", "open"}

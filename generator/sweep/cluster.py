@@ -7,6 +7,7 @@ the results of its task.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from leangen.generator.paths import FIELDS
 from leangen.generator.run.jobs import Job, environment_of
 from leangen.generator.run.record import digest, files_in, read_by
 from leangen.generator.run.run import Batch, Started
-from leangen.generator.sweep.course import ALONE, log_of
+from leangen.generator.sweep.course import ALONE, PAUSE, log_of
 from leangen.generator.sweep.share import remove, replace
 from leangen.spec import LeangenError, Spec, diagnostic_at
 
@@ -37,6 +38,7 @@ CHUNK = 64 * 2**20  # bytes of a file that travel at once
 AHEAD = 2  # chunks that a machine sends before the first of them is written here
 TRIES = 3  # of a stage whose worker, or machine, is lost
 NEWS = 5.0  # seconds between two looks at which machines there are
+PATIENCE = 10.0  # seconds for a head to answer, and for a stage to clean up behind it
 TABLES = ("files.json", "ledger.json")  # what scripts note beside what they make
 RECEIVED = ".received"  # under artifacts/: what has not come whole
 
@@ -66,8 +68,9 @@ def joined(jobs: int) -> Iterator["Cluster"]:
     ending = signal.getsignal(signal.SIGTERM)
     with redirect_stdout(sys.stderr):  # where Ray is to say that a worker died
         try:
+            _refuse_silence(os.environ.get("RAY_ADDRESS", ""))
             ray.init("auto", logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise LeangenError.of(
                 f"no Ray cluster: {str(error).partition('. ')[0]}",
                 remedy="run ray start --head here, or in RAY_ADDRESS name the head of a "
@@ -79,6 +82,14 @@ def joined(jobs: int) -> Iterator["Cluster"]:
             yield Cluster(jobs)
         finally:
             ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise OSError where nobody answers; Ray itself would ask for many minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        place = (host.strip("[]"), int(port))
+        socket.create_connection(place, timeout=PATIENCE).close()
 
 
 @dataclass
@@ -220,10 +231,12 @@ class Remote:
         return 1
 
     def terminate(self) -> None:
-        """Do nothing: it ends when leangen leaves the cluster."""
+        """Leave it to wait, which is called next: a second blow would hit the cleaning."""
 
     def wait(self) -> int:
-        """Wait for nothing: what would come is not waited for, either."""
+        """End it, since Ctrl-C reaches stages here alone; its machine is left clean."""
+        ray.cancel(self.items)
+        ray.wait([self.items.completed()], timeout=PATIENCE)
         return 1
 
 
@@ -318,15 +331,20 @@ def _execute(order: Order, log: Path) -> int:
     python = order.python()
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as opened:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [str(python.program), f"{order.stage}.py"],
             cwd=log.parents[1],
             env=python.variables,
             stdout=opened,
             stderr=subprocess.STDOUT,
-            check=False,
         )
-    return done.returncode
+    try:
+        while process.poll() is None:
+            time.sleep(PAUSE)  # which Ray can interrupt
+    finally:
+        process.kill()
+        code = process.wait()
+    return code
 
 
 _TASK = ray.remote(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from leangen.cli import main
 from leangen.generator.environments.make import Python
 from leangen.generator.folder import hold
-from leangen.generator.sweep import here
+from leangen.generator.sweep import answer, here
 from leangen.spec import LeangenError
 from leangen.spec.axes import axis
 from leangen.spec.check.schema import fields, schema
@@ -441,6 +441,18 @@ def test_an_axis_that_is_none_is_an_error_with_its_place(
     assert done.returncode == 2
     assert message in done.stderr.replace("\n", " ") or message in done.stderr
     assert not (root / "sweeps").exists()
+
+
+def test_without_ray_it_is_said_how_to_get_it(
+    root: Path, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "find_spec", lambda name: None)
+    code, document = sweep(*over(BITS), "--on", "ray")
+    (found,) = document["diagnostics"]
+    assert (code, found["code"]) == (2, "missing-package")
+    assert "pip install 'leangen[ray]'" in found["suggestion"]
+    assert not (root / "sweeps").exists()
+    assert sweep(*over(BITS), "--on", "ray", "--dry-run")[0] == 0
 
 
 def test_files_of_the_author_are_refused(root: Path, leangen: Leangen) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +49,17 @@ def cluster() -> Iterator[Any]:
     """Two workers of one core each, and a head that runs no stages."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster()
-    made.add_node(num_cpus=0, include_dashboard=False, object_store_memory=2**27)
-    for _ in range(2):
-        add_worker(made)
-    yield made
-    made.shutdown()
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as place,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("TMPDIR", place)  # short, for the sockets in it
+        made = Cluster()
+        made.add_node(num_cpus=0, include_dashboard=False, object_store_memory=2**27)
+        for _ in range(2):
+            add_worker(made)
+        yield made
+        made.shutdown()
 
 
 def add_worker(cluster: Any) -> None:
@@ -110,6 +116,11 @@ def until_it_runs(root: Path, stages: int) -> None:
     """Wait until so many stages have started."""
     while sum(ran(root).values()) < stages:
         time.sleep(0.05)
+
+
+def left_behind() -> set[Path]:
+    """List the folders of stages on the machines."""
+    return {*Path(os.environ["TMPDIR"]).glob("leangen-*")}
 
 
 def test_the_report_is_that_of_one_machine(root: Path, sweep: Sweep) -> None:
@@ -173,12 +184,15 @@ def test_a_machine_that_is_lost_is_done_without(
 def test_who_is_stopped_goes_on_and_ends_the_same(
     root: Path, sweep: Sweep, how: signal.Signals
 ) -> None:
+    before = left_behind()
     running = started(*over(BITS), SLEEPS="2")
     until_it_runs(root, 3)
     running.send_signal(how)
     running.communicate(timeout=60)
     codes = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
     assert running.returncode == codes[how]
+    if how != signal.SIGKILL:
+        assert left_behind() == before
     code, document = on_ray(*over(BITS))
     assert code == 0
     assert sum(ran(root).values()) == 9  # what was under way ran again, and no more
@@ -252,8 +266,11 @@ def test_paths_that_are_another_machines_are_refused(root: Path) -> None:
     assert (code, found["code"], found["path"]) == (2, "path", "data.path[0]")
 
 
-def test_where_there_is_no_cluster_it_is_said_how_to_start_one(root: Path) -> None:
-    code, document = on_ray(*over(BITS), RAY_ADDRESS="ray://127.0.0.1:1")
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_where_there_is_no_cluster_it_is_said_how_to_start_one(
+    root: Path, address: str
+) -> None:
+    code, document = on_ray(*over(BITS), RAY_ADDRESS=address)
     (found,) = document["diagnostics"]
     assert (code, found["code"]) == (2, "no-cluster")
     assert "ray start --head" in found["suggestion"]
