@@ -196,10 +196,11 @@ class Remote:
                 return self._receive()
         except RayTaskError as error:  # of what runs there: its disk may be full
             return self._fail(str(error).strip().splitlines()[-1])
-        except RayError:
+        except RayError as error:
             self.tries -= 1
             if not self.tries:
-                return self._fail(f"its worker was lost {TRIES} times")
+                said = str(error).partition(". ")[0]
+                return self._fail(f"was lost {TRIES} times: {said}")
             self._submit()
         else:
             if self.asked["num_cpus"] > max(self.cluster.cores(self.on_gpu)):
