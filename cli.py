@@ -333,8 +333,12 @@ def sweep(
         typer.Option(min=1, max=100, help="Seeds to run each with; else sweep.repeat."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, max=64, help="Stages to run at once.")
+        int, typer.Option(min=1, max=64, help="Stages to run at once, on a machine.")
     ] = 1,
+    on: Annotated[
+        Literal["ray"] | None,
+        typer.Option(help="Run on the machines of a Ray cluster.", show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Tell what would run; run and write nothing."),
@@ -363,6 +367,7 @@ def sweep(
         jobs=jobs,
         dry_run=dry_run,
         isolated=isolated,
+        on=on,
     )
 
 

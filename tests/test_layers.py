@@ -26,8 +26,8 @@ ROOMS: Mapping[str, Mapping[str, set[str]]] = {
         "audit": {"environments", "project", "render", "report", "run", "stages"},
         "run": {"disk", "environments", "folder", "paths", "project", "render"}
         | {"stages"},
-        "sweep": {"disk", "folder", "open", "paths", "plan", "project", "report"}
-        | {"run"},
+        "sweep": {"disk", "environments", "folder", "open", "paths", "plan"}
+        | {"project", "report", "run"},
         "paths": set(),
         "open": {"disk", "paths", "plan", "project", "render", "report"},
         "starter": {"disk", "plan", "render", "report"},
@@ -152,6 +152,15 @@ def test_no_upward_import(layer: str) -> None:
 def test_no_heavy_import(layer: str) -> None:
     for path, module in imports(layer):
         assert module.partition(".")[0] not in HEAVY, path
+
+
+def test_what_is_an_extra_is_imported_where_it_is_asked_for_alone() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path, module in imports("generator")
+        if module.partition(".")[0] == "ray" or module.endswith("sweep.cluster")
+    }
+    assert found == {"generator/sweep/cluster.py", "generator/sweep/answer.py"}
 
 
 def test_the_plan_knows_nothing_of_texts_and_rendering_nothing_of_reports() -> None:

@@ -61,13 +61,14 @@ def written_by(job: Job) -> dict[str, str]:
 
 
 def _hashes(job: Job, files: Iterable[Path]) -> dict[str, str]:
-    found = {}
-    for place in files:
+    return {name_in(job, file): _content(job, file) for file in files_in(files)}
+
+
+def files_in(places: Iterable[Path]) -> Iterator[Path]:
+    """List the files that are there, and those in folders."""
+    for place in places:
         inside = sorted(place.iterdir()) if place.is_dir() else [place]
-        for file in inside:
-            if file.is_file():
-                found[name_in(job, file)] = _content(job, file)
-    return found
+        yield from (file for file in inside if file.is_file())
 
 
 def _content(job: Job, file: Path) -> str:

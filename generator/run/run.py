@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Protocol
 
 from leangen.generator.environments.make import HERE, Python, python_of
 from leangen.generator.folder import alone, refuse_links_inside, sign
@@ -201,12 +202,25 @@ def _say(name: str, stage: str, text: str) -> None:
     print(f"{name}: {stage}: {text}", file=sys.stderr, flush=True)
 
 
+class Process(Protocol):
+    """A process, here or elsewhere, as subprocess has it."""
+
+    def poll(self) -> int | None:
+        """Give its exit code, None while it runs."""
+
+    def wait(self) -> int:
+        """Give its exit code when it has ended."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+
 @dataclass(frozen=True)
 class Started:
     """A stage that runs: its process, and what it reads, as it was before."""
 
     job: Job
-    process: subprocess.Popen[bytes]
+    process: Process
     read: dict[str, str]
 
 
@@ -242,14 +256,14 @@ def settle(started: Started, code: int) -> None:
 def execute(job: Job, stdout: int | None, lock: int, python: Python = HERE) -> int:
     """Run a stage's script, its output live; return its exit code."""
     started = start(job, lock, python, stdout=stdout, stderr=None)
-    with started.process as process:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:  # which the stage has received, too
-            process.wait()
-            raise
-        except BaseException:
-            process.terminate()
-            raise
+    try:
+        code = started.process.wait()
+    except KeyboardInterrupt:  # which the stage has received, too
+        started.process.wait()
+        raise
+    except BaseException:
+        started.process.terminate()
+        started.process.wait()
+        raise
     settle(started, code)
     return code

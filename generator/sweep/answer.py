@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 from leangen.generator.disk import overwrite
@@ -14,10 +15,11 @@ from leangen.generator.report.answer import NO, Answer
 from leangen.generator.report.built import refused
 from leangen.generator.report.page import write
 from leangen.generator.run.jobs import choose, jobs_of
-from leangen.generator.run.run import Batch, make_ready
+from leangen.generator.run.run import Batch
 from leangen.generator.sweep.combine import Asked, asked_of
-from leangen.generator.sweep.course import Course, Sweep
+from leangen.generator.sweep.course import Course, Place, Sweep
 from leangen.generator.sweep.forecast import seconds_left, sharers, todo
+from leangen.generator.sweep.here import Here
 from leangen.generator.sweep.results import FILE, Outcome, facts, took
 from leangen.generator.sweep.told import foreseen, headline, progress, results
 from leangen.generator.sweep.variants import Variant, variants_of
@@ -36,6 +38,7 @@ def sweep(
     jobs: int,
     dry_run: bool,
     isolated: bool,
+    on: str | None,
 ) -> Answer:
     """Run every variant of a spec, or say what there would be to run."""
     base = load(file)
@@ -56,11 +59,27 @@ def sweep(
     if refusal:
         return refusal
     require_folders(home)
-    home.mkdir(parents=True, exist_ok=True)
-    with hold(home / LOCK, home):
-        for project in projects:
-            write_project(project, force=False)
-        return _run(_outcome(base, asked, variants, isolated), home, jobs)
+    with _place(on, jobs) as place:
+        home.mkdir(parents=True, exist_ok=True)
+        with hold(home / LOCK, home):
+            for project in projects:
+                write_project(project, force=False)
+            return _run(_outcome(base, asked, variants, isolated), home, place)
+
+
+def _place(on: str | None, jobs: int) -> AbstractContextManager[Place]:
+    """Say where stages run; Ray is loaded where it is asked for, and nowhere else."""
+    if on is None:
+        return nullcontext(Here(jobs))
+    if find_spec("ray") is None:
+        raise LeangenError.of(
+            "--on ray needs Ray, which this Python has not",
+            remedy="pip install 'leangen[ray]', here and on the cluster's machines",
+            code="missing-package",
+        )
+    from leangen.generator.sweep.cluster import joined
+
+    return joined(jobs)
 
 
 def _outcome(
@@ -93,7 +112,7 @@ def _course(variant: Variant, isolated: bool) -> Course:
 
 def _foreseen(outcome: Outcome) -> Answer:
     """Say what there would be to run."""
-    Sweep(outcome.courses, slots=1).look()
+    Sweep(outcome.courses, Here(1)).look()
     document = facts(outcome)
     shared = {course.variant.slug: found for course, found in sharers(outcome.courses)}
     for each in document["variants"]:
@@ -104,14 +123,14 @@ def _foreseen(outcome: Outcome) -> Answer:
     return Answer(foreseen(outcome), [document], document=document)
 
 
-def _run(outcome: Outcome, home: Path, jobs: int) -> Answer:
+def _run(outcome: Outcome, home: Path, place: Place) -> Answer:
     """Run what did not run yet, and note after each variant what there is."""
-    make_ready(course.batch for course in outcome.courses)
-    going = Sweep(outcome.courses, jobs)
+    place.make_ready([course.batch for course in outcome.courses])
+    going = Sweep(outcome.courses, place)
     going.resume()
     _say(headline(outcome))
     with _noted(outcome, home):
-        going.run(lambda course: _tell(outcome, course, home, jobs))
+        going.run(lambda course: _tell(outcome, course, home, place.slots))
     document = facts(outcome)
     page = write(document, home)[0]
     text = f"{results(outcome, document)}wrote {home / FILE}, {page}\n"
@@ -140,10 +159,10 @@ def _note(outcome: Outcome, home: Path) -> None:
     overwrite(home / FILE, text)
 
 
-def _tell(outcome: Outcome, course: Course, home: Path, jobs: int) -> None:
+def _tell(outcome: Outcome, course: Course, home: Path, slots: int) -> None:
     """Say what came of a variant, and note it."""
     _note(outcome, home)
-    seconds = seconds_left(outcome.courses, took(outcome.courses)) / jobs
+    seconds = seconds_left(outcome.courses, took(outcome.courses)) / slots
     _say(progress(outcome, course, seconds))
 
 

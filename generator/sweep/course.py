@@ -1,12 +1,12 @@
 """Variants on their way through their stages: what runs next, and what came of it."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from leangen.generator.folder import ARTIFACTS, alone
 from leangen.generator.project import again
@@ -14,17 +14,16 @@ from leangen.generator.run.jobs import Job
 from leangen.generator.run.record import adopt, read_by, stale
 from leangen.generator.run.run import (
     Batch,
+    Process,
     Started,
-    python_for,
     refuse_unsound,
     settle,
-    start,
 )
 from leangen.generator.sweep.share import key_of, take
 from leangen.generator.sweep.variants import Variant
 
 PAUSE = 0.05  # seconds between two looks at what runs
-ALONE = "evaluate"  # a stage that measures speed: nothing runs beside it
+ALONE = "evaluate"  # a stage that measures speed: nothing runs beside it on its machine
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 
 
@@ -58,12 +57,29 @@ class Running:
     held: ExitStack
 
 
+class Place(Protocol):
+    """Where stages run: on this machine, or on several."""
+
+    @property
+    def slots(self) -> int:
+        """Count the stages that run at once."""
+
+    def make_ready(self, batches: Sequence[Batch]) -> None:
+        """See to it that each stage can start, before the first one does."""
+
+    def has_room(self, stage: str, running: Sequence[str]) -> bool:
+        """Tell whether a stage may start, by its name and that of those that run."""
+
+    def start(self, batch: Batch, job: Job, lock: int) -> Started:
+        """Start a stage, with its output in a file: a sweep's own is a line a variant."""
+
+
 @dataclass
 class Sweep:
     """What has run, by content: the jobs that made it, why others failed, what runs."""
 
     courses: Sequence[Course]
-    slots: int
+    place: Place
     made: dict[str, Job] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
@@ -109,7 +125,7 @@ class Sweep:
             self._stop(lambda process: None)
             raise
         except BaseException:
-            self._stop(subprocess.Popen.terminate)
+            self._stop(lambda process: process.terminate())
             raise
 
     def _advance(self, course: Course) -> None:
@@ -131,17 +147,14 @@ class Sweep:
                     return
                 else:
                     if key not in self.running and self._may_start(job):
-                        started = _start(course.batch, job, lock)
+                        started = self.place.start(course.batch, job, lock)
                         self.running[key] = Running(course, started, held.pop_all())
                     return
             course.at += 1
 
     def _may_start(self, job: Job) -> bool:
-        """Tell whether there is room for a stage; speed is measured with nothing beside it."""
         names = [running.started.job.stage.name for running in self.running.values()]
-        if ALONE in (job.stage.name, *names):
-            return not names
-        return len(names) < self.slots
+        return self.place.has_room(job.stage.name, names)
 
     def _wait(self) -> None:
         """Wait until a stage ends, and note what came of it."""
@@ -164,7 +177,7 @@ class Sweep:
         else:
             self.failed[key] = course.why = _why(job, code)
 
-    def _stop(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    def _stop(self, end: Callable[[Process], None]) -> None:
         """Wait for what runs; what ended well counts when the sweep goes on."""
         for running in self.running.values():
             end(running.started.process)
@@ -176,18 +189,6 @@ class Sweep:
 def log_of(job: Job) -> Path:
     """Say where the output of a stage goes."""
     return job.folder / ARTIFACTS / f"{job.stage.name}.log"
-
-
-def _start(batch: Batch, job: Job, lock: int) -> Started:
-    """Start a stage, with its output in a file: a sweep's own is a line a variant."""
-    with log_of(job).open("wb") as log:
-        return start(
-            job,
-            lock,
-            python_for(batch, job),
-            stdout=log.fileno(),
-            stderr=subprocess.STDOUT,
-        )
 
 
 def _why(job: Job, code: int) -> str:

@@ -70,15 +70,21 @@ def _table(folder: Path, name: str) -> dict[str, Any]:
 def _link(made: Path, place: Path) -> None:
     """Let a file, or a folder's files, lie at another place, too, in one move."""
     partial = place.with_name(f".{place.name}.partial")
-    _remove(partial)
+    remove(partial)
     place.parent.mkdir(parents=True, exist_ok=True)
     if made.is_dir():
         partial.mkdir()
         for file in sorted(made.iterdir()):
             _link_file(file, partial / file.name)
-        _remove(place)
     else:
         _link_file(made, partial)
+    replace(partial, place)
+
+
+def replace(partial: Path, place: Path) -> None:
+    """Let a file, or a folder, that is whole take the place of what was there."""
+    if partial.is_dir():
+        remove(place)
     os.replace(partial, place)
 
 
@@ -90,7 +96,8 @@ def _link_file(made: Path, place: Path) -> None:
         shutil.copy2(made, place)
 
 
-def _remove(place: Path) -> None:
+def remove(place: Path) -> None:
+    """Remove a file or a folder, if there is one."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     place.unlink(missing_ok=True)

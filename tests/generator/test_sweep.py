@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from leangen.cli import main
 from leangen.generator.environments.make import Python
 from leangen.generator.folder import hold
-from leangen.generator.sweep import answer, course
+from leangen.generator.sweep import answer, here
 from leangen.spec import LeangenError
 from leangen.spec.axes import axis
 from leangen.spec.check.schema import fields, schema
@@ -41,8 +41,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STAND_IN", str(tmp_path / "ran.txt"))
-    monkeypatch.setattr(answer, "make_ready", list)
-    monkeypatch.setattr(course, "python_for", lambda *_: Python(program, os.environ))
+    monkeypatch.setattr(here, "make_ready", list)
+    monkeypatch.setattr(here, "python_for", lambda *_: Python(program, os.environ))
     return tmp_path
 
 
@@ -441,6 +441,18 @@ def test_an_axis_that_is_none_is_an_error_with_its_place(
     assert done.returncode == 2
     assert message in done.stderr.replace("\n", " ") or message in done.stderr
     assert not (root / "sweeps").exists()
+
+
+def test_without_ray_it_is_said_how_to_get_it(
+    root: Path, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "find_spec", lambda name: None)
+    code, document = sweep(*over(BITS), "--on", "ray")
+    (found,) = document["diagnostics"]
+    assert (code, found["code"]) == (2, "missing-package")
+    assert "pip install 'leangen[ray]'" in found["suggestion"]
+    assert not (root / "sweeps").exists()
+    assert sweep(*over(BITS), "--on", "ray", "--dry-run")[0] == 0
 
 
 def test_files_of_the_author_are_refused(root: Path, leangen: Leangen) -> None:
