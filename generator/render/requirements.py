@@ -28,7 +28,7 @@ def closure(codes: Mapping[str, str], script: str) -> set[str]:
 
     What it starts as a process of its own counts, too.
     """
-    found, outside = [script], set()
+    found, outside = [script], set[str]()
     for name in found:  # which grows on the way
         modules = imported_modules(codes[name]) | {*STARTED.findall(codes[name])}
         beside = {module for module in modules if f"{module}.py" in codes}
