@@ -74,13 +74,27 @@ class Reviewed:
     text: str
 
 
-def act(root: Path, **inputs: str) -> Reviewed:
-    """Commit what changed, merge it as GitHub does, and run the Action's step there."""
-    git(root, "switch", "--quiet", "--create", "topic")
+def check_out(root: Path, branch: str) -> Path:
+    """Commit what changed to a branch, and check its merge out as actions/checkout does.
+
+    That has two commits and a detached HEAD; here all branches are there, too.
+    """
+    git(root, "switch", "--quiet", "--create", branch)
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--allow-empty", "--message", "a change")
     git(root, "switch", "--quiet", "main")
-    git(root, "merge", "--quiet", "--no-ff", "topic")
+    git(root, "merge", "--quiet", "--no-ff", branch)
+    place = root.parent / "checkout"
+    git(root, "init", "--quiet", "--initial-branch", "none", str(place))
+    heads = "+refs/heads/*:refs/heads/*"
+    git(place, "fetch", "--quiet", "--depth", "2", root.as_uri(), heads)
+    git(place, "checkout", "--quiet", "--detach", "main")
+    return place
+
+
+def act(root: Path, branch: str = "topic", **inputs: str) -> Reviewed:
+    """Run the Action's step where the pull request of a branch is checked out."""
+    place = check_out(root, branch)
     action = yaml.safe_load((ROOT / "action.yml").read_text())
     given = {name: row["default"] for name, row in action["inputs"].items()} | inputs
     (step,) = (s for s in action["runs"]["steps"] if s.get("name") == "review")
@@ -93,10 +107,13 @@ def act(root: Path, **inputs: str) -> Reviewed:
     values["github.event.pull_request.number"] = "7"
     env = {n: values[v.removeprefix("${{ ")[:-3]] for n, v in step["env"].items()}
     env |= {"RUNNER_TEMP": str(temp), "GITHUB_STEP_SUMMARY": str(temp / "summary")}
+    env |= {"GITHUB_HEAD_REF": branch, "GITHUB_BASE_REF": "main"}
+    env |= {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_EVENT_NAME": "pull_request"}
+    env |= {"GITHUB_WORKSPACE": str(place), "GITHUB_ACTION_PATH": str(ROOT)}
     (temp / "script").write_text(step["run"])
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", temp / "script"],
-        cwd=root,
+        cwd=place,
         env=os.environ | env,
         capture_output=True,
         text=True,
@@ -110,7 +127,7 @@ def act(root: Path, **inputs: str) -> Reviewed:
         assert len(text.encode()) < COMMENT
     assert all(line.startswith("::") for line in done.stdout.splitlines())
     assert not done.stderr
-    assert not (root / "owned").exists()
+    assert not [*root.parent.rglob("owned")]
     return Reviewed(done.returncode, done.stdout, text)
 
 
@@ -126,6 +143,10 @@ def test_fewer_bits(root: Path, leangen: Leangen) -> None:
     assert (found.code, found.log) == (0, "")
     assert found.text.startswith("### `specs/tiny.yaml` against `HEAD^1` (")
     assert "-BITS = 8  # quantization.weights\n+BITS = 4" in found.text
+    assert "| exported model | 153.5 KiB | 113.5 KiB |" in found.text
+    assert "| serve | 83.3 MiB | 83.3 MiB |  | 6.00 GiB | yes | 0." in found.text
+    assert "- **must run:** export: rounding.py, which it imports" in found.text
+    assert "- **need not run:** data, train\n" in found.text
     assert found.text.count("### ") == 1
     assert "**not built:**" not in found.text
 
@@ -140,7 +161,12 @@ def test_a_context_over_the_budget(root: Path) -> None:
     assert "target.vram_budget: serve does not fit x86-2core: " in lines[-1]
     assert "; it fits with target.context: " in lines[-1]
     assert "| `target.context` | Longest prompt" in found.text
-    assert "| it would fit with | stage |" in found.text
+    assert "- **over the budget:** evaluate, serve\n" in found.text
+    assert "- **smallest change that fits:** `target.context: 24k`\n" in found.text
+    assert re.search(
+        r"\| serve \| .* \| 400.0 MiB \| \*\*no\*\*, it did \|", found.text
+    )
+    assert "| `target.vram_budget: 512MiB` | evaluate | 487.4 MiB |  |\n" in found.text
     assert "left behind" not in found.text
 
 
@@ -152,6 +178,10 @@ def test_a_new_spec(root: Path, leangen: Leangen) -> None:
     assert (found.code, found.log) == (0, "")
     assert found.text.startswith("### `specs/new.yaml`")
     assert "**A new spec: " in found.text
+    assert re.search(
+        r"\| serve \| .* \| yes \| [\d.]+ to [\d.]+ ms a token \|", found.text
+    )
+    assert "- **must run:** data, train, export, evaluate, serve: new\n" in found.text
 
 
 def test_nothing_is_silent(root: Path) -> None:
@@ -209,15 +239,17 @@ HOSTILE = "::warning::`touch owned`$(touch owned);|##[error]a, b%0A<b>@all\n### 
 
 
 def test_hostile_names_are_text_and_nothing_else(root: Path) -> None:
-    text = SPEC.replace("corpus/", "../corpus/").replace("weights: 8", "weights: 7")
+    text = SPEC.replace("weights: 8", "weights: 7")
+    text = text.replace("name: tiny", 'name: "`touch owned`$(touch owned)<b>@all"')
     (root / "specs" / f"{HOSTILE}.yaml").write_text(text)
     ref = "ref;`id`|$(touch${IFS}owned)<script>"
     git(root, "branch", ref)
-    found = act(root, base=ref)
+    found = act(root, branch=f"{ref}-topic", base=ref)
     assert found.code == 2
-    (line,) = found.log.splitlines()
+    named, line = found.log.splitlines()
     name = f"specs/{HOSTILE}.yaml".replace("%", "%25").replace("\n", "%0A")
     name = name.replace(":", "%3A").replace(",", "%2C")
+    assert named.startswith(f"::error title=leangen value,file={name},line=2,col=7::")
     assert line.startswith(f"::error title=leangen value,file={name},line=12,col=25::")
     assert "\n### x" not in found.text
     assert found.text.startswith("### `` specs/::warning::`touch owned`$(touch")
@@ -402,6 +434,19 @@ def test_a_comment_is_written_once_and_then_kept_up_to_date(
     github.comments = []
     post(github)
     assert len(github.sent) == 3
+
+
+def test_what_the_action_left_is_posted_even_of_a_run_that_failed(
+    root: Path, post: Callable[[GitHub], object]
+) -> None:
+    edit(root, "context: 8k", "context: 32k", "specs/deep.yaml")
+    found = act(root)
+    assert found.code == 2
+    left = (root.parent / "temp" / "leangen-review").iterdir()
+    github = GitHub({file.name: file.read_bytes() for file in left})
+    assert post(github) is None
+    ((_, _, body),) = github.sent
+    assert body.startswith(f"<!-- leangen -->\n{found.text}")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from leangen.generator.report.markdown import (
     stage_table,
     table_of,
 )
-from leangen.generator.report.units import size
+from leangen.generator.report.units import changed, each_of, size
 from leangen.generator.run.outcome import Ended
 
 COMMENT = 65_536  # characters of a comment: counted in bytes, which are no fewer
@@ -54,12 +54,28 @@ def _parts(found: Review, note: str) -> Iterator[str]:
     yield f"### {names[0]} against {names[1]} ({told.at.commit[:12]})"
     yield note
     yield told.note and f"**{told.note[0].upper()}{told.note[1:]}.**"
+    yield _over(found)
     for wrong in told.wrong[:1]:
         yield code(": ".join(filter(None, (wrong.file, wrong.path, wrong.message))))
     yield _fields(told.fields)
     yield from _figures(found.was, found.now)
     yield remedies(found.found) if found.found else ""
     yield "\n".join(_again(found.stages))
+
+
+def _over(found: Review) -> str:
+    """Say which stages do not fit, and the smallest change with which all do."""
+    over = (
+        [s.stage for s in found.now.stages.values() if not s.fits] if found.now else []
+    )
+    if not over:
+        return ""
+    changes = (f"`{changed(suggestion.change)}`" for suggestion in found.found)
+    smallest = next(changes, "none of one or two fields, as far as was tried")
+    return (
+        f"- **over the budget:** {', '.join(over)}\n"
+        f"- **smallest change that fits:** {smallest}"
+    )
 
 
 def _fields(fields: Sequence[tuple[str, str, str]]) -> str:
@@ -93,7 +109,6 @@ def _figures(was: Plan | None, now: Plan | None) -> Iterator[str]:
 
 def _stage(name: str, before: StagePlan | None, after: StagePlan | None) -> list[str]:
     spent = before.seconds if before else None, after.seconds if after else None
-    each = " a token" if name == "serve" else ""
     written = times(*spent)
     budget = after and after.place.budget_bytes
     return [
@@ -103,7 +118,7 @@ def _stage(name: str, before: StagePlan | None, after: StagePlan | None) -> list
         percent(before.peak_bytes, after.peak_bytes) if before and after else "",
         size(budget) if budget else "",
         _fits(before, after),
-        *("" if time == NONE else f"{time}{each}" for time in written),
+        *("" if time == NONE else time + each_of(name) for time in written),
     ]
 
 

@@ -111,8 +111,9 @@ def _seen(stage: StagePlan | None) -> object:
 
 
 def percent(before: int, after: int) -> str:
-    """Write a change as a share of what was."""
-    return f"{after / before - 1:+.1%}" if before else ""
+    """Write a change as a share of what was; nothing where that would read as none."""
+    share = f"{after / before - 1:+z.1%}" if before else ""
+    return "" if share == "+0.0%" else share
 
 
 def first_sentences() -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from leangen.generator.against.review import (
 from leangen.generator.plan.ledger import StagePlan
 from leangen.generator.report.changes import line, times, total
 from leangen.generator.report.terminal import suggestion_lines
-from leangen.generator.report.units import size
+from leangen.generator.report.units import each_of, size
 from leangen.spec.errors import printable, render
 
 
@@ -72,8 +72,7 @@ def _stage(
         yield line(f"{name} peak", old, f"{new}{_against(after)} {share}".rstrip())
     spent = before.seconds if before else None, after.seconds if after else None
     if spent[0] != spent[1]:
-        each = " a token" if name == "serve" else ""
-        yield line(f"{name} time{each}", *times(*spent))
+        yield line(f"{name} time{each_of(name)}", *times(*spent))
 
 
 def _peak(stage: StagePlan | None) -> str:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 PARTS = 1024  # pieces of code that are remembered: all that the templates have
+FILES = 64  # of them whole: those of a folder, which several stages import
 T = TypeVar("T")
 PROVIDED = {*dir(builtins), "__file__", "__name__"}
 
@@ -25,11 +26,12 @@ def unbound_names(code: str) -> set[str]:
 def _look(at: Callable[[str], T], code: str) -> list[T]:
     """Look at the parts of a module: scripts share most of theirs, and each is seen once.
 
-    Two blank lines part them. Where a literal holds some, the parts are no Python: then
-    the whole is looked at.
+    The end of a docstring parts them, which names the spec, and two blank lines. Where a
+    literal holds some, the parts are no Python: then the whole is looked at.
     """
+    parts = code.replace('\n"""\n', '\n"""\n\n\n', 1).split("\n\n\n")
     try:
-        return [at(part) for part in code.split("\n\n\n")]
+        return [at(part) for part in parts]
     except SyntaxError:
         return [at(code)]
 
@@ -100,9 +102,10 @@ def _format(node: ast.Import | ast.ImportFrom) -> str:
     return f"{source} import (\n{inner})"
 
 
-def imported_modules(code: str) -> set[str]:
+@lru_cache(FILES)
+def imported_modules(code: str) -> frozenset[str]:
     """Name the top-level modules outside the standard library that the code imports."""
-    return set().union(*_look(_imports, code)) - sys.stdlib_module_names
+    return frozenset().union(*_look(_imports, code)) - sys.stdlib_module_names
 
 
 @lru_cache(PARTS)

@@ -28,7 +28,7 @@ def closure(codes: Mapping[str, str], script: str) -> set[str]:
 
     What it starts as a process of its own counts, too.
     """
-    found, outside = [script], set()
+    found, outside = [script], set[str]()
     for name in found:  # which grows on the way
         modules = imported_modules(codes[name]) | {*STARTED.findall(codes[name])}
         beside = {module for module in modules if f"{module}.py" in codes}
@@ -78,8 +78,8 @@ def metadata(needed: Sequence[str], on_cpu: bool) -> str:
     lines += [f'    "{pin}",' for pin in needed] + ["]"]
     for package, unreached in UNREACHED.items():
         if any(pin.startswith(f"{package}==") for pin in needed):
-            lines += ["[tool.uv]", f"# {package} downloads with it: no script does"]
-            lines += [f'exclude-dependencies = ["{unreached}"]']
+            why = f"# {package}' downloader, never called"
+            lines += ["[tool.uv]", f'exclude-dependencies = ["{unreached}"]  {why}']
     if _torch(needed, on_cpu):
         lines += ["[tool.uv.sources]", 'torch = { index = "torch" }']
         lines += ["[[tool.uv.index]]", 'name = "torch"', f'url = "{CPU_INDEX}"']

@@ -11,7 +11,13 @@ from leangen.generator.plan.rates import Seconds
 from leangen.generator.project import Project
 from leangen.generator.render import plan_json
 from leangen.generator.report.texts import notes
-from leangen.generator.report.units import QUANTITIES, duration, durations, size
+from leangen.generator.report.units import (
+    QUANTITIES,
+    duration,
+    durations,
+    each_of,
+    size,
+)
 from leangen.spec import Diagnostic, diagnostic_at
 from leangen.spec.errors import printable
 
@@ -144,7 +150,7 @@ def total(stage: StagePlan) -> str:
     """Set a stage's peak beside its budget, and tell its time."""
     budget = stage.place.budget_bytes
     against = "" if budget is None else f" of {size(budget)}"
-    time = f", {duration(stage.seconds)}" if stage.seconds else ""
+    time = f", {duration(stage.seconds)}{each_of(stage.stage)}" if stage.seconds else ""
     return f"{stage.stage:<10} {size(stage.peak_bytes)}{against}{time}"
 
 
@@ -212,8 +218,7 @@ def _stage_changes(stage: str, old: _Stage, new: _Stage) -> Iterator[str]:
             now = f"{size(after):<14} {sign}{size(abs(after - before))}"
             yield line(f"{stage} {item}", size(before), now)
     if old.seconds != new.seconds:
-        each = " a token" if stage == "serve" else ""
-        yield line(f"{stage} time{each}", *times(old.seconds, new.seconds))
+        yield line(f"{stage} time{each_of(stage)}", *times(old.seconds, new.seconds))
 
 
 def line(what: str, before: str, after: str) -> str:

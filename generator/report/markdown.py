@@ -8,7 +8,7 @@ from leangen.generator.plan.ledger import ITEMS, StagePlan
 from leangen.generator.plan.suggest import Suggestion
 from leangen.generator.report.measured import Measured
 from leangen.generator.report.terminal import headline, side
-from leangen.generator.report.units import changed, deviation, duration, size
+from leangen.generator.report.units import changed, deviation, duration, each_of, size
 from leangen.spec.errors import printable
 
 LONGEST = 120  # characters of somebody's text
@@ -45,7 +45,7 @@ def _stage(stage: StagePlan) -> list[str]:
         size(stage.peak_bytes),
         "" if budget is None else size(budget),
         "yes, tight" if stage.tight else "yes" if stage.fits else "**no**",
-        duration(stage.seconds) if stage.seconds else "",
+        duration(stage.seconds) + each_of(stage.stage) if stage.seconds else "",
     ]
 
 
@@ -63,8 +63,8 @@ def remedies(found: Sequence[Suggestion]) -> str:
 
 
 def _suggestion(found: Suggestion) -> list[str]:
-    peak, saved = size(found.peak_bytes), size(max(0, found.saved_bytes))
-    return [f"`{changed(found.change)}`", found.stage, peak, saved]
+    saved = size(found.saved_bytes) if found.saved_bytes > 0 else ""
+    return [f"`{changed(found.change)}`", found.stage, size(found.peak_bytes), saved]
 
 
 def _matrix(stages: Sequence[StagePlan]) -> str:

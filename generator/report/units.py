@@ -38,6 +38,11 @@ def duration(seconds: Seconds) -> str:
     return _in_unit(seconds, _unit(seconds))
 
 
+def each_of(stage: str) -> str:
+    """Tell what a stage's time is of, where that is not the whole stage."""
+    return " a token" if stage == "serve" else ""
+
+
 def speed(each: Seconds) -> str:
     """Write how many fit into a second, of what takes a range of seconds each."""
     fastest, slowest = each

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from leangen.generator.audit.imports import use_of
 from leangen.generator.plan import plan
 from leangen.generator.render.build import build
+from leangen.generator.render.imports import imported_modules, unbound_names
 from leangen.generator.stages import STAGES, stages_of
 from leangen.spec import LeangenError, loads
 
@@ -356,6 +357,18 @@ def test_each_stage_needs_only_what_it_imports() -> None:
         "evaluate": {"numpy", "onnxruntime", "tokenizers"},
         "serve": {"numpy", "onnxruntime", "tokenizers", "waitress"},
     }
+
+
+def test_what_looks_like_the_end_of_a_part_of_a_module_hides_nothing() -> None:
+    mark = '"""\n"""\n'
+    for code in (
+        f"'''A.\n{mark}'''\nimport torch\n\n\nX = foo\n",
+        f"X = {mark}import torch\n\n\nX = foo\n",
+        f"def f():\n    x = {mark}    import torch\n    return foo\n",
+        f"X = {mark}\n\nY = (\n\n\n foo, {mark})\n\n\nimport torch\n",
+    ):
+        assert imported_modules(code) == {"torch"}
+        assert unbound_names(code) == {"foo"}
 
 
 def test_an_index_beside_pypi_is_asked_for_torch_alone() -> None:
