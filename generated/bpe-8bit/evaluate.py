@@ -146,10 +146,8 @@ def gate(models: dict) -> dict:
 
 def main() -> None:
     exported = Decoder("model.onnx")
-    served = speeds(exported, exported.forward)
-    served["bytes"] = require("onnx/model.onnx.data").stat().st_size
+    served, context = speeds(exported, exported.forward), exported.context
     served["zeros"] = exported.zeros
-    context = exported.context
     texts = {text: sequences(text, context + 1) for text in TEXTS}
     vocabulary = Vocabulary()
     ends, begun = vocabulary.ends, prompts(texts["test"], context, vocabulary.ends)
@@ -157,6 +155,7 @@ def main() -> None:
     more = [go_on(exported, exported.forward, prompt, count, ends) for prompt in begun]
     del exported  # one model in memory at a time
     continued = {"exported": more}
+    served["bytes"] = require("onnx/model.onnx.data").stat().st_size
     measured = texts
     models = {}
     for name in MODELS:

@@ -49,11 +49,10 @@ from artifacts import (
     writing,
 )
 from checkpoint import shards
-from decoder import Decoder
 from instrument import Model, about
 from quality import Scores, compare, perplexity
 from report import in_words, markdown
-from running import apart, go_on
+from running import apart
 from tensors import peak_device_bytes, require_gpu
 from vocabulary import Vocabulary
 
@@ -72,6 +71,7 @@ CALIBRATION = "train"  # the text that activations were measured on
 PERPLEXITY_RATIO = 1.2  # gates.perplexity_ratio: test, to dense
 EVALUATED_TOKENS = 32_768  # evaluate.tokens: of each text, at most
 WINDOW = 512  # tokens: a text has as many, where the context has
+CONTEXT = 1024  # target.context: of the exported model
 SAMPLES = 3  # continuations in the report
 CONTINUED = 32  # tokens of each, at most
 Rows = list[np.ndarray]
@@ -166,18 +166,15 @@ def gate(models: dict) -> dict:
 
 def main() -> None:
     require_gpu()
-    served, exported = apart(), Decoder()
-    files = shards(ARTIFACTS / "packed", "run export.py again")
-    served["bytes"] = sum(file.stat().st_size for file in files)
-    served["zeros"] = exported.zeros
-    context = min(exported.context, SEQUENCE_LENGTH)
+    context = min(CONTEXT, SEQUENCE_LENGTH)
     texts = {text: sequences(text, context + 1) for text in TEXTS}
     vocabulary = Vocabulary()
     ends, begun = vocabulary.ends, prompts(texts["test"], context, vocabulary.ends)
     count = min(3 * (context // 8), CONTINUED)
-    more = [go_on(exported, exported.forward, prompt, count, ends) for prompt in begun]
-    del exported  # one model in memory at a time
-    continued = {"exported": more}
+    served = apart(begun, count, ends)
+    continued = {"exported": served.pop("continued")}
+    files = shards(ARTIFACTS / "packed", "run export.py again")
+    served["bytes"] = sum(file.stat().st_size for file in files)
     measured = texts | {"windows": sequences("test", WINDOW)}
     models = {}
     for name in MODELS:

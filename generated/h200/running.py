@@ -75,10 +75,11 @@ def go_on(
     return tokens
 
 
-def apart() -> dict:
-    """Measure the exported model in a process of its own, which holds no other."""
+def apart(prompts: list[list[int]], count: int, ends: frozenset[int]) -> dict:
+    """Measure the exported model, and let it go on, in a process that holds no other."""
+    asked = json.dumps([prompts, count, sorted(ends)]).encode()
     command = [sys.executable, __file__]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return json.loads(done.stdout)
@@ -86,4 +87,10 @@ def apart() -> dict:
 
 if __name__ == "__main__":
     exported = Decoder()
-    print(json.dumps(speeds(exported, exported.forward)))
+    prompts, count, ends = json.load(sys.stdin)
+    found = speeds(exported, exported.forward) | {"zeros": exported.zeros}
+    found["continued"] = [
+        go_on(exported, exported.forward, prompt, count, frozenset(ends))
+        for prompt in prompts
+    ]
+    print(json.dumps(found))
