@@ -39,6 +39,7 @@ from leangen.generator.stages.traits import (
     reads_calibration,
     rewind_of,
     rounds_cache,
+    shares_steps,
 )
 from leangen.spec import Spec
 
@@ -87,6 +88,7 @@ def _folder(spec: Spec) -> dict[str, object]:
         "calibrated": calibrated(spec) if reads_calibration(spec) else "",
         "rounds_cache": rounds_cache(spec),
         "packs": packs(spec),
+        "shares_steps": shares_steps(spec),
         "calibration": calibration_of(spec),
         "chat": chats(spec),
         "special": spec.given.special if spec.given else {},

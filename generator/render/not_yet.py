@@ -42,7 +42,7 @@ def not_yet(spec: Spec) -> Iterator[tuple[str, str, str]]:
             "engine: torch, or device: cpu",
         )
         yield "serve.device", what, instead
-    if spec.target.batch != 1:
+    if spec.target.batch != 1 and serve.engine != "torch":
         yield "target.batch", "a server of several sequences", "batch: 1"
 
 

@@ -36,6 +36,7 @@ from leangen.generator.stages.traits import (
     recovers,
     recovers_by_layers,
     rounds_cache,
+    shares_steps,
     trains,
     tunes,
 )
@@ -270,6 +271,7 @@ STAGES = (
     Stage("conversation", present=chats, runs=False),
     Stage("protocol", runs=False),
     Stage("messages", present=chats, runs=False),
+    Stage("batching", present=shares_steps, runs=False),
     Stage("api", runs=False, part_of=("serve",)),
     Stage("listener", runs=False, part_of=("serve",)),
     Stage(

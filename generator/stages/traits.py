@@ -70,6 +70,11 @@ def packs(spec: Spec) -> bool:
     return spec.engine.id == "torch-cuda" and not spec.model.num_experts
 
 
+def shares_steps(spec: Spec) -> bool:
+    """Whether the server's steps are for several sequences at once."""
+    return packs(spec) and spec.target.batch > 1
+
+
 def reads_calibration(spec: Spec) -> bool:
     """Whether anything is measured on the calibration text."""
     return calibrates(spec) or on_grid(spec) or rounds_cache(spec)
