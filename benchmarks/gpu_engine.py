@@ -1,6 +1,6 @@
 """The engine of a GPU at the shape of an 8B Llama: a step's time, a prompt's, memory beside the plan.
 
-    python benchmarks/gpu_engine.py [--rows "4 bits" "2:4, 4 bits" ...]
+    python benchmarks/gpu_engine.py [--rows "4 bits" "2:4, 4 bits" ...] [--slots 64]
 
 Each row is a folder that leangen builds for a checkpoint of which there is config.json
 alone; its artifacts/packed is filled with random weights in the layout of its export.py.
@@ -8,6 +8,9 @@ A step is the decoder's CUDA graph alone, behind so many tokens; tokens a second
 of `running.py`: with Python, and with the logits brought to the host. 16 bits are measured
 once more with torch's products (cuBLAS) in the layers in place of ours, and 4 bits with torch's
 own for 4 bits; norms and gates are then compiled by torch, and all else is the same.
+
+With --slots the engine has so many sequences, and a step is measured for one token of one
+of them, of two, of four and so on: a line each.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 SHAPE = {
@@ -44,7 +48,7 @@ model: {{checkpoint: ./model}}
 data: {{source: text, path: text.txt}}
 sparsity: {sparsity}
 quantization: {{weights: {weights}}}
-target: {{hardware: {hardware}, context: {context}}}
+target: {{hardware: {hardware}, context: {context}, batch: {slots}}}
 serve: {{engine: torch}}
 """
 DENSE, TWO_OF_FOUR = "{pattern: dense}", "{pattern: '2:4', method: magnitude}"
@@ -99,11 +103,17 @@ from torch.nn import functional as F
 
 engine = decoder.Decoder()
 found = {"start": time.perf_counter() - started}
+several = hasattr(engine, "graphs")
+graphs = engine.graphs if several else {1: engine.graph}
 
-def step(graph):
+def step(graph, rows):
     took = []
     for position in behind:
-        engine.position.fill_(position)
+        if several:
+            engine.given[1, :rows] = position
+            engine.given[2, :rows] = torch.arange(rows)
+        else:
+            engine.position.fill_(position)
         starts, ends = ([torch.cuda.Event(enable_timing=True) for _ in range(20)] for _ in "ab")
         for start, end in zip(starts, ends):
             start.record(), graph.replay(), end.record()
@@ -111,7 +121,7 @@ def step(graph):
         took.append(sorted(a.elapsed_time(b) for a, b in zip(starts, ends))[10])
     return took
 
-found["step"] = step(engine.graph)
+found["step"] = {rows: step(graph, rows) for rows, graph in graphs.items()}
 found |= speeds(engine, engine.forward)
 
 @torch.compile
@@ -130,7 +140,7 @@ def by_torch(make):
             held[matrix] = make(matrix, GATED if matrix is layer.gate_up else 0)
 
     def product(matrix, x, y, how=0, norm=None):
-        if matrix is engine.head:
+        if matrix not in held:
             return ours(matrix, x, y, how, norm)
         made = held[matrix](x if norm is None else normed(x, norm))
         if how == STREAM:
@@ -139,8 +149,11 @@ def by_torch(make):
             y.copy_(gated(made) if how == GATED else made)
 
     ours, weights.Matrix.product = weights.Matrix.product, product
+    took = {}
     with torch.no_grad():
-        took = step(engine.record())
+        for rows in graphs:
+            given = [rows] if several else []
+            took[rows] = step(engine.record(*given), rows)
     weights.Matrix.product = ours
     return took
 
@@ -158,6 +171,9 @@ for name in products.split():
     found[name] = by_torch(globals()[name])
 print(json.dumps(found))
 """
+SEQUENCES = """
+| | sequences | a step, ms | tokens a second | by torch, ms | MiB | planned |
+|---|---:|---:|---:|---:|---:|---:|"""
 HEAD = """
 | | GB | start, s | a step, ms | tokens a second | of a prompt | MiB | planned |
 |---|---:|---:|---:|---:|---:|---:|---:|"""
@@ -170,10 +186,11 @@ def main() -> None:
         (here / "model").mkdir()
         (here / "model" / "config.json").write_text(json.dumps(SHAPE))
         (here / "text.txt").write_text("no text is read")
-        print(HEAD, flush=True)
+        print(HEAD if asked.slots == 1 else SEQUENCES, flush=True)
         for number, row in enumerate(asked.rows):
             folder = build(asked, here, f"row-{number}", *ROWS[row])
-            print(f"| {row} | {' | '.join(figures(asked, folder, row))} |", flush=True)
+            for cells in figures(asked, folder, row):
+                print(f"| {row} | {' | '.join(cells)} |", flush=True)
             shutil.rmtree(folder)
 
 
@@ -182,6 +199,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--hardware", default="h200")
     parser.add_argument("--context", type=int, default=8_192)
+    parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--behind", type=int, nargs="+", default=[512, 8_000])
     return parser.parse_args()
 
@@ -196,6 +214,7 @@ def build(
         weights=weights,
         hardware=asked.hardware,
         context=asked.context,
+        slots=asked.slots,
     )
     (here / f"{name}.yaml").write_text(page)
     call = [sys.executable, "-c", "from leangen.cli import main; main()", "build"]
@@ -206,28 +225,39 @@ def build(
     return folder
 
 
-def figures(asked: argparse.Namespace, folder: Path, row: str) -> list[str]:
-    """Run the engine of a folder in a process of its own."""
+def figures(asked: argparse.Namespace, folder: Path, row: str) -> Iterator[list[str]]:
+    """Run the engine of a folder in a process of its own: the cells of its lines."""
     products = {"16 bits": "in_bf16", "4 bits": "in_4_bits"}.get(row, "")
     call = [sys.executable, "-c", MEASURE, json.dumps(asked.behind), products]
     done = subprocess.run(call, cwd=folder, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     planned = json.loads((folder / "plan.json").read_text())["stages"]["serve"]
+    sizes = found["peak_bytes"], planned["peak_bytes"]
+    memory = [f"{size / 2**20:,.0f}" for size in sizes]
+    by_torch = found.get(products)
+    if asked.slots > 1:
+        for rows, took in found["step"].items():
+            rates = " / ".join(f"{1_000 * int(rows) / each:,.0f}" for each in took)
+            theirs = times(by_torch[rows]) if by_torch else ""
+            yield [rows, times(took), rates, theirs, *memory]
+        return
+    step = times(found["step"]["1"])
+    if by_torch:
+        step += f" (torch {products} {times(by_torch['1'])})"
     packed = (folder / "artifacts" / "packed").iterdir()
-    step = " / ".join(f"{took:.3f}" for took in found["step"])
-    for name in products.split():
-        step += f" (torch {name} {' / '.join(f'{took:.3f}' for took in found[name])})"
-    return [
+    yield [
         f"{sum(file.stat().st_size for file in packed) / 1e9:.2f}",
         f"{found['start']:.1f}",
         step,
         f"{found['decode_tokens_per_second']:.0f}",
         f"{found['prefill_tokens_per_second']:,.0f}",
-        *(
-            f"{size / 2**20:,.0f}"
-            for size in (found["peak_bytes"], planned["peak_bytes"])
-        ),
+        *memory,
     ]
+
+
+def times(took: list[float]) -> str:
+    """Spell milliseconds behind short and long contexts."""
+    return " / ".join(f"{each:.3f}" for each in took)
 
 
 if __name__ == "__main__":

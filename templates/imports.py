@@ -162,13 +162,20 @@ from packing import (
     tiles_of,
 )
 from products import (
+    AHEAD,
+    BUSY,
     FLOATS,
+    FRAGMENTS,
     GATED,
+    GROUP,
+    LARGE,
     PLAIN,
+    RESERVED,
     STREAM,
     TOKENS,
     multiply,
     product_kernel,
+    slot_of,
 )
 from progress import note, progress_of, resume
 from protocol import (
@@ -199,6 +206,7 @@ from rounding import (
     quantize,
     rounded,
 )
+from rows import MOST, multiply_rows, normalized
 from running import TEMPERATURE, apart, go_on, speeds
 from surgery import Fix, elimination, factor, recorded, refine, sweep
 from tensors import (

@@ -29,7 +29,7 @@ GROUP = GROUP_SIZE
 PLAIN, STREAM, GATED, FLOATS = range(4)  # what is made of a product: HOW, below
 Kind = tuple[int, bool, int, bool]  # of a product: bits, sparse, how, normed
 
-PRODUCTS = r"""
+FRAGMENTS = r"""
 #define ROWS 16   // of a tile
 #define UNIT 128  // inputs of a unit
 #define STEP (SPARSE ? 32 : 16)      // inputs of one product of the tensor cores
@@ -112,7 +112,8 @@ __device__ void get_four(u32 from, u32* to) {
   asm volatile("ld.shared.v4.u32 { %0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(from) : "memory");
 }
-
+"""
+PRODUCT = r"""
 // y = x W^T of a few tokens: a block makes 16 outputs of each, and then 16 others. NORMED: x is
 // normalized first, of one token. HOW: 0 y; 1 y added to what lies there, the stream; 2
 // silu(gate) * up, of which a tile has 8 rows each; 3 y in 32 bits.
@@ -244,7 +245,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) product(
     __syncthreads();
   }
 }
-
+"""
+ELEMENTS = r"""
 // One weight, wherever it lies.
 __device__ float element(
     const u32* values, const u32* kept, const bf16* scales, int K, int row, int k) {
@@ -308,7 +310,8 @@ def product_kernel(
         "SLOT": slot_of(bits, sparse),
         "TILES": TILES,
     }
-    return Kernel(PRODUCTS, name, settings)
+    source = PRODUCT if name == "product" else ELEMENTS
+    return Kernel(FRAGMENTS + source, name, settings)
 
 
 def warps_of(bits: int) -> int:

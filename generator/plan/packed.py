@@ -97,9 +97,10 @@ def working(spec: Spec) -> Item:
     widest = model.hidden_size * max(2 * model.intermediate_size, reads)
     turned = reads + 5 * heads * model.head_dim  # of 16 bits: what turns is 32 wide
     each = 2 * model.hidden_size + max(4 * model.intermediate_size, turned)
-    split = 4 * heads * SPLITS * (model.head_dim + 2) + 4 * context * model.head_dim
+    split = 4 * heads * SPLITS * (model.head_dim + 2) * spec.target.batch
+    held = split + 4 * context * model.head_dim
     formula = (
         f"{widest:,} x 16 bits, the largest matrix unpacked; "
-        f"{tokens:,} tokens x {each:,} x 16 bits; {split:,} bytes of angles and heads"
+        f"{tokens:,} tokens x {each:,} x 16 bits; {held:,} bytes of angles and heads"
     )
-    return Item("activations", 2 * widest + 2 * tokens * each + split, formula, LAYOUT)
+    return Item("activations", 2 * widest + 2 * tokens * each + held, formula, LAYOUT)

@@ -226,13 +226,26 @@ STAGES = (
     ),
     Stage("kernels", present=packs, runs=False),
     Stage(
-        "attention", fields=("model",), present=packs, runs=False, part_of=("serve",)
+        "attention",
+        fields=("model", "target.batch"),
+        present=packs,
+        runs=False,
+        part_of=("serve",),
     ),
     Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
-    Stage("weights", fields=("model",), present=packs, runs=False, part_of=("serve",)),
+    Stage(
+        "rows", fields=("model",), present=shares_steps, runs=False, part_of=("serve",)
+    ),
+    Stage(
+        "weights",
+        fields=("model", "target.batch"),
+        present=packs,
+        runs=False,
+        part_of=("serve",),
+    ),
     Stage(
         "decoder",
-        fields=("model", "target.context"),
+        fields=("model", "target.context", "target.batch"),
         runs=False,
         part_of=("serve",),
         variant=lambda spec: "torch" if packs(spec) else "script",
@@ -245,7 +258,13 @@ STAGES = (
         present=lambda spec: is_here(spec) and rounds_cache(spec),
     ),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
-    Stage("running", present=is_here, runs=False, part_of=("evaluate",)),
+    Stage(
+        "running",
+        fields=("target.batch",),
+        present=is_here,
+        runs=False,
+        part_of=("evaluate",),
+    ),
     Stage("quality", present=is_here, runs=False),
     Stage(
         "instrument",

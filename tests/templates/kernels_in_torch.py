@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 
-GROUP = globals().get("GROUP_SIZE", 128)
+GROUP = globals().get("GROUP", 128)
 
 
 def read_weights(values, places, scales, K, N, bits, sparse):
@@ -80,7 +80,32 @@ def product_kernel(name, bits, sparse, how, normed=False):
     return launched(locals()[name])
 
 
+@cache
+def rows_kernel(bits, sparse, how, columns):
+    def rows(values, places, scales, x, y, K, N, tokens, depth):
+        assert tokens == len(x) <= 8 * columns
+        product(None, None, [values, places, scales, x, x, y, K, N, tokens])
+
+    product = product_kernel("product", bits, sparse, how)
+    return launched(rows)
+
+
+def normalize_kernel():
+    def normalize(x, norm, y, K):
+        y.copy_(
+            torch.nn.functional.rms_norm(x.float(), (K,), norm.float(), RMS_NORM_EPS)
+        )
+
+    return launched(normalize)
+
+
 def attend():
+    def attend_rows(qkv, angles, positions, slots, keys, values, *given):
+        for row, (position, slot) in enumerate(zip(positions, slots.tolist())):
+            if position >= 0:
+                own = *given[:-2], given[-2][row], given[-1]
+                attend(qkv[row], angles, position, keys[slot], values[slot], *own)
+
     def attend(qkv, angles, position, keys, values, *given):
         learned, y = given[:-4], given[-2]  # biases, norms, or neither
         at, K = int(position), NUM_KEY_VALUE_HEADS
@@ -104,7 +129,10 @@ def attend():
         scores = (k @ turned[:-K, :, None])[:, :, 0] / math.sqrt(HEAD_DIM)
         y.copy_((torch.softmax(scores, 1)[:, None] @ v).view_as(y))
 
-    return launched(attend)
+    several = lambda given: given[4].dim() == 4  # slots are given, too
+    return lambda grid, threads, given: (attend_rows if several(given) else attend)(
+        *given
+    )
 
 
 def multiprocessors():

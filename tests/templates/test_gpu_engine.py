@@ -28,7 +28,7 @@ model: {{checkpoint: ./{model}}}
 data: {{source: text, path: text.txt}}
 sparsity: {sparsity}
 quantization: {{weights: {bits}{group}}}
-target: {{hardware: h200, context: 128}}
+target: {{hardware: h200, context: 128{batch}}}
 serve: {{engine: torch}}
 """
 TWO_OF_FOUR = "{pattern: '2:4', method: magnitude}"
@@ -51,6 +51,10 @@ REPLAYED = """    def record(self):
         return SimpleNamespace(replay=self.step)
 
     def recorded(self)"""
+REPLAYED_ROWS = """    def record(self, rows):
+        return SimpleNamespace(replay=lambda: self.launch(rows))
+
+    def recorded(self, rows: int)"""
 PROMPT = list(range(40, 70))
 Modules = Callable[[Path], SimpleNamespace]
 
@@ -93,7 +97,7 @@ def packed(
     models: Path, run_here: Callable[[Path, str], str], name: str, **page: Any
 ) -> Path:
     """Build a folder for a GPU, let it run without one, and export."""
-    (models / f"{name}.yaml").write_text(PAGE.format(name=name, **page))
+    (models / f"{name}.yaml").write_text(PAGE.format(name=name, **{"batch": ""} | page))
     folder = built(models / f"{name}.yaml")
     if not torch.cuda.is_available():
         without_gpu(folder)
@@ -105,13 +109,15 @@ def packed(
 
 def without_gpu(folder: Path) -> None:
     """Put stand-ins where a folder asks for a GPU, for its kernels and for torch's."""
+    recording = [("    def record(self)", REPLAYED), (", pin_memory=True", "")]
+    if (folder / "rows.py").exists():
+        recording = [("    def record(self, rows: int)", REPLAYED_ROWS)]
     changes = {
         "weights.py": [('GPU = "cuda"', 'GPU = "cpu"')],
         "decoder.py": [
-            ("    def record(self)", REPLAYED),
+            *recording,
             ("if not torch.cuda.is_available()", "if False"),
             ("if torch.cuda.get_device_capability() < (8, 0)", "if False"),
-            (", pin_memory=True", ""),
             ("\nimport json\n", "\nimport json\nfrom types import SimpleNamespace\n"),
             ("causal_lower_right(len(tokens), end)", CAUSAL),
         ],
@@ -127,6 +133,8 @@ def without_gpu(folder: Path) -> None:
             script = script.replace(old, new)
         (folder / name).write_text(script)
     added = {"tensors": ON_CPU, "attention": STAND_INS, "products": STAND_INS}
+    if (folder / "rows.py").exists():
+        added["rows"] = STAND_INS
     for name, text in added.items():
         with (folder / f"{name}.py").open("a") as file:
             file.write(f"\n\n{text}")
@@ -208,6 +216,45 @@ def test_the_logits_are_transformers(
     assert sum(held.get(kind, 0) for kind in kinds) == stored  # to the byte
 
 
+@pytest.mark.parametrize(
+    ("model", "bits", "sparsity"), [CASES[0], CASES[3], CASES[6], CASES[8]]
+)
+def test_sequences_side_by_side_are_those_alone(
+    model: str,
+    bits: int,
+    sparsity: str,
+    models: Path,
+    modules: Modules,
+    run_here: Callable[[Path, str], str],
+) -> None:
+    """The logits of all slots are transformers', whatever runs beside, in any number of rows."""
+    page = {"model": model, "bits": bits, "sparsity": sparsity, "batch": ", batch: 40"}
+    page["group"] = ", group_size: 32" if bits < 16 else ""
+    folder = packed(models, run_here, f"slots-{model}-{bits}", **page)
+    ours = modules(folder)
+    decoder = ours.decoder.Decoder()
+    reference = as_exported(folder, ours)
+    random = np.random.default_rng(0)
+    texts = [random.integers(0, 300, 30 + slot).tolist() for slot in range(40)]
+    for slot, text in enumerate(texts):
+        decoder.forward(text[:20], [0], slot)
+    for count in (1, 3, 13, 26, 40):
+        chosen = random.choice(40, count, replace=False).tolist()
+        at = {slot: decoder.lengths[slot] for slot in chosen}
+        found = decoder.step({slot: texts[slot][at[slot]] for slot in chosen}).cpu()
+        for slot, logits in zip(chosen, found.numpy(), strict=True):
+            with torch.no_grad():
+                ids = torch.tensor([texts[slot][: at[slot] + 1]])
+                expected = reference(ids).logits[0, -1].numpy()
+            assert np.linalg.norm(logits - expected) < 0.03 * np.linalg.norm(expected)
+            assert decoder.lengths[slot] == at[slot] + 1
+    decoder.lengths[7] = 128
+    with pytest.raises(IndexError, match="128 tokens"):
+        decoder.step({3: 1, 7: 1})
+    with pytest.raises(IndexError, match="128 tokens"):
+        decoder.forward([1, 2], [0], 7)
+
+
 def test_what_is_not_two_of_four_is_not_packed(
     models: Path, modules: Modules, run_here: Callable[[Path, str], str]
 ) -> None:
@@ -234,7 +281,14 @@ def sources_of(model: str, models: Path) -> Path:
     """Build the folder of a model in 4 bits and 2:4."""
     page = models / f"sources-{model}.yaml"
     page.write_text(
-        PAGE.format(name=page.stem, model=model, bits=4, group="", sparsity=TWO_OF_FOUR)
+        PAGE.format(
+            name=page.stem,
+            model=model,
+            bits=4,
+            group="",
+            sparsity=TWO_OF_FOUR,
+            batch=", batch: 40" if model == "tied" else "",
+        )
     )
     return built(page)
 
@@ -315,9 +369,12 @@ def test_the_kernels_compile(model: str, architecture: str, models: Path) -> Non
     compiler = pytest.importorskip("nvidia.cu13", reason="NVIDIA's compiler is missing")
     (library,) = Path(compiler.__path__[0]).glob("lib/libnvrtc.so.*")
     nvrtc, sources = ctypes.CDLL(str(library)), sources_of(model, models)
-    prelude, products, attention = (
-        re.findall(r' = r"""(.*?)"""', (sources / name).read_text(), re.DOTALL)[0]
+    prelude, *products, attention = (
+        source
         for name in ("kernels.py", "products.py", "attention.py")
+        for source in re.findall(
+            r' = r"""(.*?)"""', (sources / name).read_text(), re.DOTALL
+        )
     )
     settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 BATCH=4 SPLITS=32"
     settings += " EPSILON=1e-06f" if model == "qwen3" else ""
@@ -327,7 +384,15 @@ def test_the_kernels_compile(model: str, architecture: str, models: Path) -> Non
     for sparse, normed, how in np.ndindex(2, 2, 4):
         settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 EPSILON=1e-5f TILES=4"
         settings += f" SPARSE={sparse} NORMED={normed} HOW={how}"
-        compile_kernels(nvrtc, prelude + products, architecture, settings)
+        compile_kernels(nvrtc, prelude + "".join(products), architecture, settings)
+    rows, normalize = re.findall(
+        r' = r"""(.*?)"""', (sources / "rows.py").read_text(), re.DOTALL
+    )
+    compile_kernels(nvrtc, prelude + normalize, architecture, "EPSILON=1e-6f")
+    for sparse, columns, how in np.ndindex(2, 2, 4):
+        settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 DEPTH=2"
+        settings += f" SPARSE={sparse} COLUMNS={4 * columns or 1} HOW={how}"
+        compile_kernels(nvrtc, prelude + products[0] + rows, architecture, settings)
 
 
 def compile_kernels(nvrtc: Any, source: str, architecture: str, settings: str) -> None:
