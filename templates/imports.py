@@ -124,7 +124,7 @@ from artifacts import (
     write_json,
     writing,
 )
-from attention import SPLITS, THREADS, attend
+from attention import BLOCKS, SPLITS, THREADS, attend
 from batching import Batch
 from checkpoint import (
     CHECKPOINT,
@@ -206,7 +206,7 @@ from rounding import (
     quantize,
     rounded,
 )
-from rows import MOST, multiply_rows, normalized
+from rows import most, multiply_rows, normalized
 from running import TEMPERATURE, apart, go_on, speeds
 from surgery import Fix, elimination, factor, recorded, refine, sweep
 from tensors import (

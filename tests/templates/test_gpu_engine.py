@@ -112,7 +112,10 @@ def without_gpu(folder: Path) -> None:
     """Put stand-ins where a folder asks for a GPU, for its kernels and for torch's."""
     recording = [("    def record(self)", REPLAYED), (", pin_memory=True", "")]
     if (folder / "rows.py").exists():
-        recording = [("    def record(self, rows: int)", REPLAYED_ROWS)]
+        recording = [
+            ("    def record(self, rows: int)", REPLAYED_ROWS),
+            ("BLOCKS * multiprocessors()", "BLOCKS * 4"),
+        ]
     changes = {
         "weights.py": [('GPU = "cuda"', 'GPU = "cpu"')],
         "decoder.py": [
@@ -391,7 +394,7 @@ def test_the_kernels_compile(model: str, architecture: str, models: Path) -> Non
     )
     compile_kernels(nvrtc, prelude + normalize, architecture, "EPSILON=1e-6f")
     for sparse, columns, how in np.ndindex(2, 2, 4):
-        settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 DEPTH=2"
+        settings = "BITS=4 GROUP=32 WARPS=8 AHEAD=2 SLOT=1152 DEPTH=4"
         settings += f" SPARSE={sparse} COLUMNS={4 * columns or 1} HOW={how}"
         compile_kernels(nvrtc, prelude + products[0] + rows, architecture, settings)
 
