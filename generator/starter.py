@@ -30,10 +30,10 @@ leangen: 1
 name: {name}
 model: {{checkpoint: {checkpoint}}}
 target: {{hardware: {hardware}, context: {context}}}
-serve: {{{serve}}}
+{serve}
 """
-ON_GPU = "engine: torch # on the GPU"
-ON_CPU = "device: cpu # where the generated server computes"
+ON_GPU = "# serve: {device: cpu} # without it, torch serves on the GPU"
+ON_CPU = "serve: {device: cpu} # where the generated server computes"
 
 
 def start(checkpoint: Path, file: Path, hardware: str) -> Answer:
@@ -80,13 +80,10 @@ def starter(checkpoint: Path, file: Path, hardware: str) -> tuple[Spec, str]:
 
 def _served(page: str, **named: object) -> tuple[Spec, str]:
     """Find what fits: on a GPU if its engine takes the model, else on the CPU."""
-    if machines()[str(named["hardware"])].kind == "cuda":
-        seen = loads(page.format(serve=ON_GPU.partition(" #")[0], **named))
-        if any(_candidates(seen)):
-            return _fitting(seen), ON_GPU
-    return _fitting(
-        loads(page.format(serve=ON_CPU.partition(" #")[0], **named))
-    ), ON_CPU
+    seen = loads(page.format(serve=ON_GPU, **named))
+    if seen.serve.device == "cuda" and any(_candidates(seen)):
+        return _fitting(seen), ON_GPU
+    return _fitting(loads(page.format(serve=ON_CPU, **named))), ON_CPU
 
 
 def _fitting(seen: Spec) -> Spec:

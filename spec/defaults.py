@@ -9,6 +9,7 @@ from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.given import Given, read_given
 from leangen.spec.catalogue.hardware import CUSTOM, Hardware, custom, machines
 from leangen.spec.catalogue.models import Config, presets
+from leangen.spec.catalogue.on_gpu import lacks
 from leangen.spec.catalogue.shape import shape_of
 from leangen.spec.errors import LeangenError
 from leangen.spec.spec import (
@@ -101,14 +102,29 @@ def machine(name: str, section: Values | None) -> Hardware | None:
     return custom(section) if section is not None else None
 
 
-def serving_device(
-    engine: str, written: str | None, pretrained: bool | None, kind: str
-) -> str:
-    """Name the device that serves: cpu or cuda, for hardware of a kind."""
-    if written:
-        return written
-    generated = engine == "onnxruntime" and not pretrained
-    return "cpu" if generated else kind
+def serving(
+    engine: str | None, device: str | None, place: Hardware, shape: Values
+) -> tuple[str, str]:
+    """Name the engine that serves and its device (cpu or cuda), from what is written of them.
+
+    Unasked, that is what is built: torch on a GPU where it takes the card and the model,
+    else onnxruntime on the CPU.
+    """
+    if device is None and engine is None:
+        taken = place.kind == "cuda" and not any(lacks(place, shape))
+        device = "cuda" if taken else "cpu"
+    elif device is None:
+        device = "cpu" if engine == "onnxruntime" else place.kind
+    return engine or ("torch" if device == "cuda" else "onnxruntime"), device
+
+
+def precision(place: Hardware, shape: Values) -> str:
+    """Name the arithmetic of training unasked: bf16 on a GPU that has it.
+
+    Given weights are measured in it as well: what others are compared with keeps float32.
+    """
+    able = place.kind == "cuda" and place.has_bf16
+    return "bf16" if able and not shape.get("pretrained") else "float32"
 
 
 def engine_row(engine: str, device: str) -> Engine | None:
@@ -123,15 +139,15 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
         filled["serve"],
         filled.get("custom_hardware"),
     )
-    serving = machine(target["hardware"], section)
-    training = machine(filled["train"].get("hardware", target["hardware"]), section)
-    assert serving and training, "a rule refuses custom without its section"
-    pretrained = filled["model"].get("pretrained")
-    device = serving_device(
-        serve["engine"], serve.get("device"), pretrained, serving.kind
+    server = machine(target["hardware"], section)
+    trainer = machine(filled["train"].get("hardware", target["hardware"]), section)
+    assert server and trainer, "a rule refuses custom without its section"
+    name, device = serving(
+        serve.get("engine"), serve.get("device"), server, filled["model"]
     )
-    engine = engine_row(serve["engine"], device)
+    engine = engine_row(name, device)
     assert engine, "a rule refuses an engine where it does not run"
+    train = {"precision": precision(trainer, filled["model"])} | filled["train"]
     model, tokenizer = _model(filled, written, given)
     data = filled["data"]
     return Spec(
@@ -146,12 +162,12 @@ def spec_of(filled: Values, written: Values, given: Given | None) -> Spec:
             test=tuple(data.get("test", ())),
             out_of_sample=tuple(data.get("out_of_sample", ())),
         ),
-        train=Train(**filled["train"] | {"hardware": training}),
+        train=Train(**train | {"hardware": trainer}),
         sparsity=_sparsity(filled["sparsity"], _section(written, "sparsity")),
         quantization=_quantization(filled["quantization"], engine),
         export=Export(formats=tuple(filled["export"].get("formats", ()))),
-        target=_target(target, serving),
-        serve=Serve(**serve | {"device": device}),
+        target=_target(target, server),
+        serve=Serve(**serve | {"engine": name, "device": device}),
         evaluate=Evaluate(**filled["evaluate"]),
         gates=Gates(perplexity_ratio=filled["gates"].get("perplexity_ratio")),
         budget=tuple(

@@ -76,9 +76,7 @@ def _model_cells(row: Row) -> list[str]:
 def _engines() -> tuple[str, list[Row]]:
     rows = engines().values()
     head = ["name", "device", "bits of weights", "bits of kv_cache", "zeros that save"]
-    about = (
-        "Names for serve.engine. leangen writes the server for onnxruntime on a CPU."
-    )
+    about = "Names for serve.engine. leangen writes the server for onnxruntime on a CPU, and for torch on a GPU."
     return _table(head, map(_engine_cells, rows), about), list(map(vars, rows))
 
 

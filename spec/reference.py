@@ -142,7 +142,8 @@ def _engines() -> str:
     """Write the catalogue of engines."""
     head = (
         "## engines\n\nWhat an engine can make use of, on a device; a pattern that is not "
-        "named saves nothing there. leangen writes the server for onnxruntime on a CPU.\n\n"
+        "named saves nothing there. leangen writes the server for onnxruntime on a CPU, "
+        "and for torch on a GPU.\n\n"
         "| engine | device | bits of weights | bits of keys and values | patterns that "
         "save | source |\n|---|---|---|---|---|---|\n"
     )

@@ -173,6 +173,7 @@ from products import (
     RESERVED,
     STREAM,
     TOKENS,
+    is_few,
     multiply,
     product_kernel,
     slot_of,

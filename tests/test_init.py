@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from leangen.spec import load
+
 Leangen = Callable[..., subprocess.CompletedProcess[str]]
 CONFIG: dict[str, Any] = {
     "model_type": "llama",
@@ -113,14 +115,14 @@ def test_a_larger_model_gets_fewer_bits(tmp_path: Path, leangen: Leangen) -> Non
 @pytest.mark.parametrize(
     ("hardware", "fields", "served"),
     [
-        ("rtx-4060ti-16gb", {}, "engine: torch"),
-        ("x86-avx2", {}, "device: cpu"),
-        ("t4", {}, "device: cpu"),  # which has no bf16
-        ("rtx-4060ti-16gb", {"model_type": "qwen2"}, "engine: torch"),
-        ("h200", {"model_type": "qwen3", "head_dim": 32}, "engine: torch"),
-        ("h200", {"attention_bias": True}, "device: cpu"),  # one of o_proj's, too
-        ("h200", {"intermediate_size": 144}, "device: cpu"),  # groups of 16
-        ("h200", {"num_attention_heads": 36, "head_dim": 16}, "device: cpu"),
+        ("rtx-4060ti-16gb", {}, "torch"),
+        ("x86-avx2", {}, "onnxruntime"),
+        ("t4", {}, "onnxruntime"),  # which has no bf16
+        ("rtx-4060ti-16gb", {"model_type": "qwen2"}, "torch"),
+        ("h200", {"model_type": "qwen3", "head_dim": 32}, "torch"),
+        ("h200", {"attention_bias": True}, "onnxruntime"),  # one of o_proj's, too
+        ("h200", {"intermediate_size": 144}, "onnxruntime"),  # groups of 16
+        ("h200", {"num_attention_heads": 36, "head_dim": 16}, "onnxruntime"),
     ],
 )
 def test_a_gpu_serves_what_its_engine_takes(
@@ -129,8 +131,61 @@ def test_a_gpu_serves_what_its_engine_takes(
     write_model(tmp_path / "m", **fields)
     done = leangen("init", "--checkpoint", "m", "--hardware", hardware, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"\nserve:\n  {served} #" in (tmp_path / "spec.yaml").read_text()
+    spec = load(tmp_path / "spec.yaml")
+    assert spec.serve.engine == served
+    assert ("serve" in spec.written) == (served == "onnxruntime")
     assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("hardware", "fields", "lacking"),
+    [
+        ("rtx-4060ti-16gb", {}, ""),
+        ("h200", {"model_type": "qwen3", "head_dim": 32}, ""),
+        ("t4", {}, "a GPU without bf16"),
+        ("h200", {"model_type": "mixtral"}, "a mixture of experts"),
+        ("h200", {"attention_bias": True}, "a bias of o_proj"),
+        ("h200", {"head_dim": 288}, "heads wider than 256"),
+    ],
+)
+def test_unasked_a_gpu_serves_or_the_plan_says_why_its_host_does(
+    hardware: str, fields: Any, lacking: str, tmp_path: Path, leangen: Leangen
+) -> None:
+    write_model(tmp_path / "m", **fields)
+    target = f"target: {{hardware: {hardware}, context: 512}}\n"
+    text = f"leangen: 1\nname: m\nmodel: {{checkpoint: ./m}}\n{target}"
+    (tmp_path / "spec.yaml").write_text(text + "quantization: {weights: 4}\n")
+    shown = leangen("plan", "spec.yaml", cwd=tmp_path).stdout
+    engine, device = ("onnxruntime", "cpu") if lacking else ("torch", "cuda")
+    assert f"{engine} on {device}, keys and values" in shown
+    assert f"does not take {lacking}" in shown or not lacking
+    assert ("whose GPU serves nothing" in shown) == bool(lacking)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    decoder = (tmp_path / "generated" / "m" / "decoder.py").read_text()
+    assert ("onnxruntime" in decoder) == bool(lacking)
+    told = leangen("explain", "serve.engine", "spec.yaml", cwd=tmp_path).stdout
+    assert f"{engine}, which follows from the rest of the spec" in told
+
+
+@pytest.mark.parametrize(
+    ("written", "computed"),
+    [
+        ("", "float32"),
+        ("train: {precision: bf16}\n", "bfloat16"),
+    ],
+)
+def test_given_weights_are_measured_in_float32_unasked(
+    written: str, computed: str, tmp_path: Path, leangen: Leangen
+) -> None:
+    write_model(tmp_path / "m", dtype="bfloat16")
+    text = "leangen: 1\nname: m\nmodel: {checkpoint: ./m}\nsparsity: {pattern: 2:4}\n"
+    text += "target: {hardware: h200, context: 512}\n" + written
+    (tmp_path / "spec.yaml").write_text(text)
+    assert leangen("build", "spec.yaml", cwd=tmp_path).returncode == 0
+    for script in ("prune.py", "instrument.py"):
+        lines = (tmp_path / "generated" / "m" / script).read_text().splitlines()
+        (dtype,) = [line for line in lines if line.startswith("DTYPE = ")]
+        assert dtype.split()[2] == f"torch.{computed}"
 
 
 @pytest.mark.parametrize(

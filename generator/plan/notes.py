@@ -10,6 +10,7 @@ from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
 from leangen.generator.stages.traits import rounds_cache
 from leangen.spec import Spec
+from leangen.spec.catalogue.on_gpu import lacks
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,9 @@ PUBLISHED = {
 
 def warnings(spec: Spec) -> Iterator[str]:
     """Say what the engine makes of the spec, and how much of its zeros is usual."""
-    engine, hardware = spec.engine, spec.target.hardware
-    if engine.device == "cpu" and hardware.kind == "cuda":
-        yield (
-            f"{engine.engine} computes on the CPU of the machine that has the "
-            f"{hardware.id}, whose GPU serves nothing; serve.device: cuda can be planned"
-        )
+    engine = spec.engine
+    if engine.device == "cpu" and spec.target.hardware.kind == "cuda":
+        yield _beside_a_gpu(spec)
     if engine.group_size and engine.group_size != spec.quantization.group_size:
         yield (
             f"quantization.group_size does nothing: {engine.engine}'s formats have "
@@ -86,6 +84,22 @@ def warnings(spec: Spec) -> Iterator[str]:
             f"the model looks back {window:,} tokens: an engine that honours it holds "
             "fewer keys and values than are counted here"
         )
+
+
+def _beside_a_gpu(spec: Spec) -> str:
+    """Say that the GPU of the target serves nothing, and whether it could."""
+    hardware = spec.target.hardware
+    lacking = [what for _, what in lacks(hardware, vars(spec.model))]
+    why = "torch would serve on it (serve.engine)"
+    if lacking:
+        why = (
+            f"torch, which would serve on it, does not take {lacking[0]}; "
+            "serve.device: cuda can be planned"
+        )
+    return (
+        f"{spec.engine.engine} computes on the CPU of the machine that has the "
+        f"{hardware.id}, whose GPU serves nothing: {why}"
+    )
 
 
 def tightness(stages: Iterable[StagePlan]) -> Iterator[str]:

@@ -37,7 +37,8 @@ def suggestions(spec: Spec, planned: Plan) -> list[Suggestion]:
     larger budget come last: they take nothing away.
     """
     over = [stage for stage in planned.stages.values() if not stage.fits]
-    failing = max(over, key=lambda stage: stage.peak_bytes)
+    # Of equals the last: an evaluation may hold what the server does.
+    failing = max(reversed(over), key=lambda stage: stage.peak_bytes)
     ladders = _ladders(spec, over)
     room = {path: ladders.pop(path) for path in ROOM if path in ladders}
     changes = [_smallest(spec, field) for field in ladders.items()]

@@ -11,12 +11,10 @@ from leangen.generator.stages.traits import (
     rounds_cache,
 )
 from leangen.spec import Spec
+from leangen.spec.catalogue.on_gpu import lacks
 from leangen.spec.spec import Model
 
 GROUPS = (32, 64, 128)  # inputs, into which products.py parts a unit
-WIDEST_HEAD = 256  # which a warp has 8 features a lane for
-MOST_SHARE = 8  # heads for which attention.py has room
-WIDEST_INNER = 28_672  # inputs that a block of products.py has room for on any such GPU
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
 
@@ -52,28 +50,13 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
     instead = "serve: {engine: onnxruntime, device: cpu}"
     if not measures_in_torch(spec):
         what = "an engine in torch, where nothing else is on a GPU"
-        yield "train.hardware", what, "the GPU that serves"
-    if not spec.target.hardware.has_bf16:
-        yield "target.hardware", "a GPU without bf16 in torch", instead
-    if model.num_experts:
-        yield named, "a mixture of experts in torch", instead
-    # attention.py has biases or norms: a model with both has a bias of o_proj, too.
-    if model.output_bias or model.mlp_bias:
-        yield named, "a bias of o_proj, or of the feed-forward, in torch", instead
+        yield "train.hardware", what, f"the GPU that serves, or {instead}"
+    for field, what in lacks(spec.target.hardware, vars(model)):
+        yield named if field == "model" else field, f"{what} in torch", instead
     if model.sliding_window and spec.target.context > model.sliding_window:
         what = f"a sliding window of {model.sliding_window} tokens in torch"
-        yield "target.context", what, f"context: {model.sliding_window}, or less"
-    if model.num_attention_heads > MOST_SHARE * model.num_key_value_heads:
-        what = f"more than {MOST_SHARE} query heads a key head in torch"
-        yield named, what, instead
-    if model.head_dim > WIDEST_HEAD:
-        what = f"heads wider than {WIDEST_HEAD} in torch"
-        yield named, what, instead
-    if model.hidden_size % 16 or model.intermediate_size % 16:
-        yield named, "widths that 16 does not divide in torch", instead
-    query = model.num_attention_heads * model.head_dim
-    if max(model.intermediate_size, model.hidden_size, query) > WIDEST_INNER:
-        yield named, f"widths above {WIDEST_INNER:,} in torch", instead
+        less = f"context: {model.sliding_window}, or less"
+        yield "target.context", what, f"{less}; or {instead}"
     if spec.quantization.weights < 16 and spec.quantization.group_size not in GROUPS:
         what = f"groups of {spec.quantization.group_size} in torch"
         yield "quantization.group_size", what, "32, 64 or 128"

@@ -232,7 +232,13 @@ STAGES = (
         runs=False,
         part_of=("serve",),
     ),
-    Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
+    Stage(
+        "products",
+        fields=("model", "target.batch"),
+        present=packs,
+        runs=False,
+        part_of=("serve",),
+    ),
     Stage(
         "rows", fields=("model",), present=shares_steps, runs=False, part_of=("serve",)
     ),
@@ -274,7 +280,12 @@ STAGES = (
         part_of=("evaluate",),
         variant=lambda spec: "torch" if measures_in_torch(spec) else "onnx",
     ),
-    Stage("report", fields=("gates", "target.context"), present=is_here, runs=False),
+    Stage(
+        "report",
+        fields=("gates", "target.context", "target.batch"),
+        present=is_here,
+        runs=False,
+    ),
     Stage(
         "evaluate",
         fields=("gates", "evaluate", "model", "tokenizer", "target.context"),

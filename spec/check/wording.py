@@ -21,7 +21,7 @@ _WAYS_OUT = {"hardware": f", or {CUSTOM} and a section custom_hardware"}
 EXAMPLES = {  # what an error names where nothing is near
     "hardware": ("x86-avx2", "rtx-4090", "h100-80gb"),
     "models": ("llama-3.2-1b", "qwen3-8b", "mixtral-8x7b-v0.1"),
-    "engines": ("onnxruntime", "vllm", "llama.cpp"),
+    "engines": ("onnxruntime", "torch", "vllm"),
 }
 _TYPES = {
     "boolean": "true or false",

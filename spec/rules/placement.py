@@ -7,7 +7,7 @@ from typing import Any
 from leangen.spec.catalogue.engines import Engine, engines
 from leangen.spec.catalogue.hardware import CUSTOM, machines
 from leangen.spec.check.wording import EXAMPLES, either
-from leangen.spec.defaults import engine_row, machine, serving_device
+from leangen.spec.defaults import engine_row, machine, serving
 from leangen.spec.rules.rule import Problem, rule
 from leangen.spec.text.document import shorten
 from leangen.spec.text.scalars import write_quantity
@@ -20,15 +20,16 @@ _LABEL = re.compile("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 SERVING = (
     "serve.engine",
     "serve.device",
-    "model.pretrained",
     "target.hardware",
     "custom_hardware",
+    "model",
 )
+ON_CPU = "serve: {device: cpu}"
 
 
 @rule("train.precision", "train.hardware", "target.hardware", "custom_hardware")
 def bf16_has_units(
-    precision: str, trainer: str | None, target: str, section: Section
+    precision: str | None, trainer: str | None, target: str, section: Section
 ) -> Problem | None:
     """Arithmetic in bf16 needs hardware that has it."""
     place = machine(trainer or target, section)
@@ -73,13 +74,14 @@ def custom_is_described(
 
 
 @rule(*SERVING)
-def engine_runs_there(*serving: Any) -> Problem | None:
+def engine_runs_there(
+    engine: str | None, device: str | None, hardware: str, section: Section, shape: Any
+) -> Problem | None:
     """An engine needs a device that it supports, and that the hardware has."""
-    engine, written, pretrained, hardware, section = serving
     place = machine(hardware, section)
     if place is None:
         return None
-    device = serving_device(engine, written, pretrained, place.kind)
+    engine, device = serving(engine, device, place, shape)
     if device == "cuda" and place.kind == "cpu":
         remedy = "write cpu, or name other hardware"
         return Problem("serve.device", f"{hardware} has no GPU", suggestion=remedy)
@@ -92,39 +94,42 @@ def engine_runs_there(*serving: Any) -> Problem | None:
 
 
 @rule("quantization.weights", *SERVING)
-def engine_multiplies_bits(bits: int, *serving: Any) -> Problem | None:
+def engine_multiplies_bits(bits: int, *asked: Any) -> Problem | None:
     """An engine needs kernels for the bits of the weights."""
-    row = _engine(*serving)
+    row = _engine(*asked)
     if row is None or bits in row.weights:
         return None
-    return _not_of(row, "quantization.weights", f"{bits}-bit weights", row.weights)
+    way = bits in engines()["onnxruntime-cpu"].weights
+    return _not_of(row, "quantization.weights", f"{bits}-bit weights", row.weights, way)
 
 
 @rule("quantization.kv_cache", *SERVING)
-def engine_holds_bits(bits: int | None, *serving: Any) -> Problem | None:
+def engine_holds_bits(bits: int | None, *asked: Any) -> Problem | None:
     """An engine holds keys and values in the bits that it has kernels for."""
-    row = _engine(*serving)
+    row = _engine(*asked)
     if row is None or bits is None or bits in row.kv_cache:
         return None
-    return _not_of(row, "quantization.kv_cache", f"{bits}-bit cache", row.kv_cache)
+    way = bits in engines()["onnxruntime-cpu"].kv_cache
+    return _not_of(row, "quantization.kv_cache", f"{bits}-bit cache", row.kv_cache, way)
 
 
 def _engine(
-    engine: str,
-    device: str | None,
-    pretrained: bool | None,
-    hardware: str,
-    section: Section,
+    engine: str | None, device: str | None, hardware: str, section: Section, shape: Any
 ) -> Engine | None:
     """Look up what serves, None where it does not run."""
     place = machine(hardware, section)
-    kind = place.kind if place else "cpu"
-    return engine_row(engine, serving_device(engine, device, pretrained, kind))
+    return engine_row(*serving(engine, device, place, shape)) if place else None
 
 
-def _not_of(row: Engine, field: str, what: str, able: tuple[int, ...]) -> Problem:
+def _not_of(
+    row: Engine, field: str, what: str, able: tuple[int, ...], way: bool
+) -> Problem:
+    """Name the bits that an engine has; `way`: whether the CPU of a GPU's host is one, too."""
     message = f"{row.engine} on {row.device} has no {what}"
-    return Problem(field, message, either(list(map(str, able))), str(able[0]))
+    expected = either(list(map(str, able)))
+    if way and row.engine == "torch":
+        expected += f", or {ON_CPU}"
+    return Problem(field, message, expected, str(able[0]))
 
 
 @rule("serve.host")

@@ -17,6 +17,7 @@ from leangen.generator.plan.storage import Cache
 from leangen.generator.plan.suggest import suggestions
 from leangen.generator.plan.table import table
 from leangen.generator.render.build import build
+from leangen.generator.render.not_yet import not_yet
 from leangen.spec import engines, load, loads, machines, vary
 from leangen.spec.catalogue.models import presets
 from leangen.spec.catalogue.shape import shape_of
@@ -254,7 +255,11 @@ def test_a_smaller_budget_makes_smaller_micro_batches() -> None:
 
 
 def test_layers_are_recomputed_where_nothing_else_fits() -> None:
-    spec = page("llama-3.2-1b", target={"hardware": "h200", "context": 2048})
+    spec = page(
+        "llama-3.2-1b",
+        train={"tokens": 10**9, "batch_size": 8, "precision": "float32"},
+        target={"hardware": "h200", "context": 2048},
+    )
     roomy = plan(spec).stages["train"].constants
     small = vary(spec, {"target.vram_budget": 40 * 2**30})
     assert small
@@ -517,7 +522,7 @@ def test_a_shorter_training_sequence_is_found_above_the_context() -> None:
 
 def test_the_host_of_a_gpu_has_no_budget_and_no_bandwidth() -> None:
     text = (ROOT / "spec" / "examples" / "h200.yaml").read_text()
-    spec = loads(text.replace("engine: torch", "engine: onnxruntime"))
+    spec = loads(f"{text}serve: {{device: cpu}}\n")
     stage = plan(spec).stages["serve"]
     assert (stage.place.device, stage.place.budget_bytes, stage.seconds) == (
         "cpu",
@@ -570,6 +575,7 @@ def test_a_gentler_pair_comes_before_a_cache_of_four_bits() -> None:
         model={"preset": "qwen2.5-32b"},
         train={},
         target={"hardware": "rtx-3090", "context": 32768},
+        serve={"engine": "onnxruntime", "device": "cuda"},
     )
     spec = vary(spec, {"quantization.weights": 4})
     assert spec is not None
@@ -583,6 +589,18 @@ def test_a_server_beside_an_idle_gpu_is_noted() -> None:
         model = {"preset": "llama-3.2-1b"}
         notes = plan(page("", model=model, train={}, serve=serve)).warnings
         assert any("whose GPU serves nothing" in note for note in notes) == noted
+
+
+@pytest.mark.parametrize("hardware", ["x86-2core", "t4", "rtx-3060-12gb", "h200"])
+@pytest.mark.parametrize("preset", presets())
+def test_what_serves_unasked_is_an_engine_that_is_built(
+    preset: str, hardware: str
+) -> None:
+    target = {"hardware": hardware, "context": 2048}
+    spec = page(preset, target=target, quantization={"weights": 16})
+    refused = [(field, what) for field, what, _ in not_yet(spec)]
+    assert not any("in torch" in what for _, what in refused)
+    assert not {"serve.engine", "serve.device"} & {field for field, _ in refused}
 
 
 def test_a_group_size_that_an_engine_does_not_have_is_noted() -> None:
@@ -643,7 +661,7 @@ def test_a_number_that_plan_and_script_share_is_one(
 def test_evaluation_on_a_gpu_holds_a_layer_whatever_the_depth() -> None:
     """An 8B is measured in half of 24 GiB; what does not fit beside a layer is on the host."""
     train = {"tokens": 10**9, "hardware": "rtx-3090", "precision": "bf16"}
-    spec = page("llama-3.1-8b", train=train)
+    spec = page("llama-3.1-8b", train=train, serve={"device": "cpu"})
     whole = plan(spec).stages["evaluate"]  # all layers fit: a sample reads them once
     assert whole.constants["resident"]
     assert whole.moment == "samples"

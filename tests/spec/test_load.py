@@ -87,6 +87,39 @@ def test_the_engine_is_resolved_and_a_budget_knows_its_author() -> None:
     assert varied is not None and varied.engine.id == "llama.cpp-cpu"
 
 
+@pytest.mark.parametrize(
+    ("hardware", "more", "engine", "precision"),
+    [
+        ("x86-2core", "", "onnxruntime-cpu", "float32"),
+        ("rtx-3090", "", "torch-cuda", "bf16"),
+        ("t4", "", "onnxruntime-cpu", "float32"),
+        ("rtx-3090", "serve: {device: cpu}", "onnxruntime-cpu", "bf16"),
+        ("rtx-3090", "serve: {engine: onnxruntime}", "onnxruntime-cpu", "bf16"),
+        ("t4", "serve: {device: cuda}", "torch-cuda", "float32"),
+        ("t4", "serve: {engine: llama.cpp}", "llama.cpp-cuda", "float32"),
+        ("rtx-3090", "train: {hardware: x86-avx2}", "torch-cuda", "float32"),
+        ("x86-2core", "train: {hardware: h200}", "onnxruntime-cpu", "bf16"),
+        ("h200", "train: {precision: float32}", "torch-cuda", "float32"),
+    ],
+)
+def test_engine_and_precision_follow_from_the_hardware(
+    hardware: str, more: str, engine: str, precision: str
+) -> None:
+    spec = loads(MINIMAL.replace("x86-2core", hardware) + more)
+    assert (spec.engine.id, spec.train.precision) == (engine, precision)
+    assert f"{spec.serve.engine}-{spec.serve.device}" == engine
+
+
+def test_a_gpu_is_left_for_its_card_and_its_model_alone() -> None:
+    """Bits that its engine does not have move no server to a CPU."""
+    spec = loads(MINIMAL.replace("x86-2core", "h200"))
+    assert vary(spec, {"quantization.weights": 2}) is None
+    narrow = {"model.num_attention_heads": 16, "model.num_key_value_heads": 1}
+    changes = {**narrow, "model.hidden_size": 128}
+    varied = vary(spec, changes)
+    assert varied is not None and varied.engine.id == "onnxruntime-cpu"
+
+
 def test_a_section_that_is_there_is_filled() -> None:
     spec = loads(f"{MINIMAL}sparsity: {{pattern: 2:4, recover: {{}}}}\n")
     assert spec.sparsity.kept == (2, 4)

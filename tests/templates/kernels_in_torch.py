@@ -50,8 +50,9 @@ def read_weights(values, places, scales, K, N, bits, sparse):
 
 
 @cache
-def product_kernel(name, bits, sparse, how, normed=False):
+def product_kernel(name, bits, sparse, how, normed=False, sums=4):
     def product(values, places, scales, x, norm, y, K, N, tokens):
+        assert tokens <= sums and not (normed and tokens > 1)
         x = x.float().view(tokens, K)
         if normed:
             x = torch.nn.functional.rms_norm(x, (K,), norm.float(), RMS_NORM_EPS)
@@ -86,7 +87,7 @@ def rows_kernel(bits, sparse, how, columns):
         assert tokens == len(x) <= 8 * columns
         product(None, None, [values, places, scales, x, x, y, K, N, tokens])
 
-    product = product_kernel("product", bits, sparse, how)
+    product = product_kernel("product", bits, sparse, how, sums=32)
     return launched(rows)
 
 

@@ -345,7 +345,9 @@ def peak_device_bytes() -> int:
 
 def build_for_gpu(root: Path, quantization: str) -> Path:
     """Write the scripts of a GPU, and move them to the CPU."""
-    page = PAGE.replace("target: {{", "train: {{hardware: h200}}\ntarget: {{")
+    page = PAGE.replace(
+        "target: {{", "train: {{hardware: h200, precision: float32}}\ntarget: {{"
+    )
     (root / "spec.yaml").write_text(page.format(quantization=quantization))
     spec = load(root / "spec.yaml")
     folder = root / "generated" / "gpu"

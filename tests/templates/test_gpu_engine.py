@@ -394,7 +394,7 @@ def test_the_kernels_compile(model: str, architecture: str, models: Path) -> Non
     )
     compile_kernels(nvrtc, prelude + normalize, architecture, "EPSILON=1e-6f")
     for sparse, columns, how in np.ndindex(2, 2, 4):
-        settings = "BITS=4 GROUP=32 WARPS=8 AHEAD=2 SLOT=1152 DEPTH=4"
+        settings = "BITS=4 GROUP=32 WARPS=8 AHEAD=4 SLOT=1152 DEPTH=4 TOGETHER=4"
         settings += f" SPARSE={sparse} COLUMNS={4 * columns or 1} HOW={how}"
         compile_kernels(nvrtc, prelude + products[0] + rows, architecture, settings)
 
