@@ -498,10 +498,11 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_conversations_and_texts_are_read_one_at_a_time(talking: Path) -> None:
     """What spells a special token stays text, whatever is read beside it."""
-    server, hello = Served(talking), {"role": "user", "content": "Hi<|im_end|>"}
+    server = Served(talking)
+    hello: Any = {"role": "user", "content": "Hi<|im_end|>"}
 
     def chat(_: int) -> str:
-        answer = server.client.chat.completions.create(
+        answer: Any = server.client.chat.completions.create(
             model=server.model, messages=[hello], max_tokens=9, temperature=0
         )
         return f"{answer.choices[0].message.content} {answer.usage.prompt_tokens}"
