@@ -42,6 +42,7 @@ from ipaddress import ip_address
 from itertools import chain, islice
 from pathlib import Path
 from pydoc_data.topics import topics
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import NamedTuple, NoReturn
 
@@ -124,6 +125,7 @@ from artifacts import (
     writing,
 )
 from attention import BLOCKS, SPLITS, THREADS, attend
+from batching import Batch
 from checkpoint import (
     CHECKPOINT,
     INDEX,
@@ -139,9 +141,9 @@ from checkpoint import (
     size_of,
 )
 from conversation import Conversation
-from decoder import SLOTS, Decoder, sample
+from decoder import SLOTS, Decoder, draw, sample
 from fitting import Stack, fit_checkpoint
-from generation import Piece, generate, load, spell
+from generation import PREFILL, Gone, Piece, generate, load, spell
 from gguf_file import TYPES, write_gguf
 from graph import EMBEDDING, Graph, decoder, round_cache
 from instrument import Model, about

@@ -40,7 +40,7 @@ def plan_serve(spec: Spec, counts: Counts) -> StagePlan:
             "prefill": engine.step,
             "bits": spec.quantization.weights,
             "sparse": packs(spec) and is_packed_sparse(spec),
-            "connections": CONNECTIONS,
+            "connections": CONNECTIONS + spec.target.batch - 1,
             "header_bytes": HEADER,
         },
     )

@@ -301,6 +301,7 @@ STAGES = (
     Stage("conversation", present=chats, runs=False),
     Stage("protocol", runs=False),
     Stage("messages", present=chats, runs=False),
+    Stage("batching", present=shares_steps, runs=False),
     Stage("api", runs=False, part_of=("serve",)),
     Stage("listener", runs=False, part_of=("serve",)),
     Stage(

@@ -8,6 +8,7 @@ import ctypes
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -434,3 +435,35 @@ def test_the_evaluation_takes_speed_and_texts_from_the_engine(
     )
     assert exported["zeros"] > 0.5  # rounding adds some
     assert {*report["samples"]} == {"dense", "exported"}
+
+
+def test_texts_side_by_side_are_the_models(
+    models: Path, modules: Modules, run_here: Callable[[Path, str], str]
+) -> None:
+    """The most probable tokens of nine texts that share three slots, but for rounding."""
+    page = {"model": "tied", "bits": 4, "group": ", group_size: 32"}
+    page |= {"sparsity": TWO_OF_FOUR, "batch": ", batch: 3"}
+    folder = packed(models, run_here, "batching", **page)
+    ours = modules(folder)
+    decoder = ours.decoder.Decoder()
+    batch = ours.batching.Batch(decoder, frozenset())
+    asked = [
+        SimpleNamespace(
+            prompt=[40 + i] * (1 + 5 * i),
+            max_tokens=12,
+            temperature=0,
+            top_p=1,
+            seed=None,
+        )
+        for i in range(9)
+    ]
+    with ThreadPoolExecutor(len(asked)) as threads:
+        made = [*threads.map(lambda x: [*batch.generate(x, lambda: False)], asked)]
+    reference = as_exported(folder, ours)
+    for request, tokens in zip(asked, made, strict=True):
+        with torch.no_grad():
+            ids = torch.tensor([request.prompt + tokens])
+            logits = reference(ids).logits[0, -1 - len(tokens) : -1]  # (12, V)
+        best, scale = logits.amax(1), logits.abs().amax(1)
+        said = logits.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        assert (best - said < 0.03 * scale).all()
