@@ -295,7 +295,11 @@ extern "C" __global__ void look_up(
 
 @cache
 def product_kernel(
-    name: str, bits: int, sparse: bool, how: int, normed: bool = False
+    name: str,
+    bits: int,
+    sparse: bool,
+    how: int,
+    normed: bool = False,
 ) -> Kernel:
     """Compile a kernel that reads packed weights."""
     settings = {

@@ -8,7 +8,7 @@ from leangen.generator.plan.packed import is_packed_sparse, packed_items, workin
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, PACKED_WORST, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident, stored
-from leangen.generator.stages.traits import packs, rounds_cache
+from leangen.generator.stages.traits import packs, rounds_cache, shares_steps
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
@@ -17,6 +17,7 @@ ENTRY = 880  # bytes of a token with its merges: 870 of 49,152 (SmolLM2), 730 of
 CONNECTIONS = 64  # that the server keeps open
 HEADER = 2**13  # bytes of a request's header that it takes
 RENDERER = 11 * MIB  # the process of a chat template: what it shares with no other
+DRAWN = 24  # bytes of a logit: sorted, its place, and its mass in 64 bits
 PARSED = 16  # bytes of memory for each of them, where its fields are short
 # Of the time that keys and values in 32 bits take: 0.78 at 9 heads, 0.83 at 32
 # of 128, behind 1,900 tokens (onnxruntime 1.32.0).
@@ -116,14 +117,13 @@ def _moments(spec: Spec, weights: list[Item]) -> list[tuple[str, list[Item]]]:
     engine, model, target = spec.engine, spec.model, spec.target
     held = [*weights, _runtime(spec)]
     step = min(engine.step or target.context, target.context)
-    logits = f"{target.batch} x {model.vocab_size:,} x 32 bits"
     full = [
         *held,
         kv_cache(cache_of(spec), target.context, target.batch),
         working(spec)
         if packs(spec)
         else activations(model, step, element=4 if engine.device == "cpu" else 2),
-        Item("logits", 4 * model.vocab_size * target.batch, logits, MEASURED),
+        _logits(spec),
     ]
     moments = [("all contexts full", full)]
     if engine.widens and spec.quantization.weights == 16:
@@ -131,6 +131,16 @@ def _moments(spec: Spec, weights: list[Item]) -> list[tuple[str, list[Item]]]:
         widened = Item("activations", matrix, "the head, while it is widened", MEASURED)
         moments.append(("loading", [*held, widened]))
     return moments
+
+
+def _logits(spec: Spec) -> Item:
+    """Account for logits, and on a GPU for what draws tokens of several sequences from them."""
+    rows, width = spec.target.batch, spec.model.vocab_size
+    formula, size = f"{rows} x {width:,} x 32 bits", 4 * rows * width
+    if shares_steps(spec):
+        formula += f", and {DRAWN} bytes each to draw from them"
+        size += DRAWN * rows * width
+    return Item("logits", size, formula, MEASURED)
 
 
 def _runtime(spec: Spec) -> Item:
