@@ -7,6 +7,7 @@ where NVIDIA's compiler is installed, and its layout held against the manual's.
 import ctypes
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,17 +18,24 @@ import pytest
 
 from tests.conftest import built
 from tests.generator.test_build import lint
+from tests.templates import cuda_on_a_cpu
 from tests.templates.conftest import write_tokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask  # noqa: E402
+from transformers.modeling_utils import (  # noqa: E402
+    ALL_ATTENTION_FUNCTIONS,
+    AttentionInterface,
+)
+
 PAGE = """
 leangen: 1
 name: {name}
 model: {{checkpoint: ./{model}}}
 data: {{source: text, path: text.txt}}
 sparsity: {sparsity}
-quantization: {{weights: {bits}{group}}}
+quantization: {{weights: {bits}{group}{cache}}}
 target: {{hardware: h200, context: 128{batch}}}
 serve: {{engine: torch}}
 """
@@ -97,7 +105,7 @@ def packed(
     models: Path, run_here: Callable[[Path, str], str], name: str, **page: Any
 ) -> Path:
     """Build a folder for a GPU, let it run without one, and export."""
-    (models / f"{name}.yaml").write_text(PAGE.format(name=name, **{"batch": ""} | page))
+    (models / f"{name}.yaml").write_text(PAGE.format(name=name, **{"batch": "", "cache": ""} | page))
     folder = built(models / f"{name}.yaml")
     if not torch.cuda.is_available():
         without_gpu(folder)
@@ -163,42 +171,71 @@ def as_exported(folder: Path, ours: SimpleNamespace) -> Any:
     return model
 
 
+def rounded_heads(x: Any) -> Any:
+    """Round to 255 integers by token and head, with a scale in bf16."""
+    scale = (x.abs().amax(-1, keepdim=True) / 127).bfloat16().float()
+    return torch.round(x / scale).clip(-127, 127) * scale
+
+
+def attend_to_integers(
+    module: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any
+) -> Any:
+    """Attend as transformers do, to rounded keys (they are rotated) and values."""
+    attention = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    held = rounded_heads(key), rounded_heads(value)
+    return attention(module, query, *held, *rest, **more)
+
+
+AttentionInterface.register("integers-by-token", attend_to_integers)
+AttentionMaskInterface.register("integers-by-token", sdpa_mask)
+INTEGERS = ", kv_cache: 8"
 CASES = [
-    ("tied", 4, TWO_OF_FOUR),
-    ("tied", 8, "{pattern: dense}"),
-    ("untied", 4, WITHOUT_TWO),
-    ("untied", 16, TWO_OF_FOUR),
-    ("tied", 16, "{pattern: dense}"),
-    ("qwen2", 4, TWO_OF_FOUR),
-    ("qwen2", 16, "{pattern: dense}"),
-    ("qwen3", 4, TWO_OF_FOUR),
-    ("qwen3", 16, "{pattern: dense}"),
+    ("tied", 4, TWO_OF_FOUR, ""),
+    ("tied", 8, "{pattern: dense}", ""),
+    ("untied", 4, WITHOUT_TWO, ""),
+    ("untied", 16, TWO_OF_FOUR, ""),
+    ("tied", 16, "{pattern: dense}", ""),
+    ("qwen2", 4, TWO_OF_FOUR, ""),
+    ("qwen2", 16, "{pattern: dense}", ""),
+    ("qwen3", 4, TWO_OF_FOUR, ""),
+    ("qwen3", 16, "{pattern: dense}", ""),
+    ("tied", 4, TWO_OF_FOUR, INTEGERS),
+    ("untied", 16, "{pattern: dense}", INTEGERS),
+    ("qwen2", 16, "{pattern: dense}", INTEGERS),
+    ("qwen3", 4, TWO_OF_FOUR, INTEGERS),
 ]
 
 
-@pytest.mark.parametrize(("model", "bits", "sparsity"), CASES)
+@pytest.mark.parametrize(("model", "bits", "sparsity", "cache"), CASES)
 def test_the_logits_are_transformers(
     model: str,
     bits: int,
     sparsity: str,
+    cache: str,
     models: Path,
     modules: Modules,
     run_here: Callable[[Path, str], str],
 ) -> None:
-    name = f"{model}-{bits}-{len(sparsity)}"
+    name = f"{model}-{bits}-{len(sparsity)}-{len(cache)}"
     group = ", group_size: 32" if bits < 16 else ""
     page = {"model": model, "bits": bits, "group": group, "sparsity": sparsity}
+    page["cache"] = cache
     folder = packed(models, run_here, name, **page)
     ours = modules(folder)
     decoder = ours.decoder.Decoder()
     reference = as_exported(folder, ours)
     with torch.no_grad():
-        expected = reference(torch.tensor([PROMPT])).logits[0].numpy()
+        floats = expected = reference(torch.tensor([PROMPT])).logits[0].numpy()
+    if cache:
+        reference.set_attn_implementation("integers-by-token")
+        with torch.no_grad():
+            expected = reference(torch.tensor([PROMPT])).logits[0].numpy()
     at_once = decoder.forward(PROMPT, range(len(PROMPT)))
     decoder.length = 0
     one_by_one = np.concatenate([decoder.forward([t], [0]).copy() for t in PROMPT])
     for found in (at_once, one_by_one):
         assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.02
+        assert np.linalg.norm(found - floats) / np.linalg.norm(floats) < 0.03
     decoder.length = 20  # the server keeps what two prompts share
     again = decoder.forward(PROMPT[20:], [len(PROMPT) - 21])
     np.testing.assert_allclose(
@@ -214,15 +251,19 @@ def test_the_logits_are_transformers(
     file = ours.checkpoint.Checkpoint(folder / "artifacts" / "packed", "")
     stored = sum(place.nbytes for place in file.places.values())
     assert sum(held.get(kind, 0) for kind in kinds) == stored  # to the byte
+    room = [decoder.keys, decoder.values, *([decoder.scales] if cache else [])]
+    assert held["kv_cache"] == sum(part.nbytes for part in room)
 
 
 @pytest.mark.parametrize(
-    ("model", "bits", "sparsity"), [CASES[0], CASES[3], CASES[6], CASES[8]]
+    ("model", "bits", "sparsity", "cache"),
+    [CASES[i] for i in (0, 3, 6, 8, 9, 11, 12)],
 )
 def test_sequences_side_by_side_are_those_alone(
     model: str,
     bits: int,
     sparsity: str,
+    cache: str,
     models: Path,
     modules: Modules,
     run_here: Callable[[Path, str], str],
@@ -230,10 +271,13 @@ def test_sequences_side_by_side_are_those_alone(
     """The logits of all slots are transformers', whatever runs beside, in any number of rows."""
     page = {"model": model, "bits": bits, "sparsity": sparsity, "batch": ", batch: 40"}
     page["group"] = ", group_size: 32" if bits < 16 else ""
-    folder = packed(models, run_here, f"slots-{model}-{bits}", **page)
+    page["cache"] = cache
+    folder = packed(models, run_here, f"slots-{model}-{bits}-{len(cache)}", **page)
     ours = modules(folder)
     decoder = ours.decoder.Decoder()
     reference = as_exported(folder, ours)
+    if cache:
+        reference.set_attn_implementation("integers-by-token")
     random = np.random.default_rng(0)
     texts = [random.integers(0, 300, 30 + slot).tolist() for slot in range(40)]
     for slot, text in enumerate(texts):
@@ -277,15 +321,16 @@ def sources(models: Path) -> Path:
     return sources_of("tied", models)
 
 
-def sources_of(model: str, models: Path) -> Path:
+def sources_of(model: str, models: Path, cache: str = "") -> Path:
     """Build the folder of a model in 4 bits and 2:4."""
-    page = models / f"sources-{model}.yaml"
+    page = models / f"sources-{model}-{len(cache)}.yaml"
     page.write_text(
         PAGE.format(
             name=page.stem,
             model=model,
             bits=4,
             group="",
+            cache=cache,
             sparsity=TWO_OF_FOUR,
             batch=", batch: 40" if model == "tied" else "",
         )
@@ -293,9 +338,73 @@ def sources_of(model: str, models: Path) -> Path:
     return built(page)
 
 
+@pytest.mark.parametrize("cache", ["", INTEGERS])
 @pytest.mark.parametrize("model", ["tied", "untied", "qwen2", "qwen3"])
-def test_what_is_written_for_a_gpu_passes_the_linter(model: str, models: Path) -> None:
-    lint(sources_of(model, models))
+def test_what_is_written_for_a_gpu_passes_the_linter(
+    model: str, cache: str, models: Path
+) -> None:
+    lint(sources_of(model, models, cache))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++")
+@pytest.mark.parametrize("cache", ["", INTEGERS])
+@pytest.mark.parametrize("model", ["tied", "untied", "qwen2", "qwen3"])
+def test_the_kernel_of_attention_computes_what_its_stand_in_does(
+    model: str, cache: str, models: Path, modules: Modules, tmp_path: Path
+) -> None:
+    """At the first tokens, and on both sides of where a batch, a part or a split ends."""
+    ours = modules(sources_of(model, models, cache))
+    ours.attention.Kernel = lambda source, name, settings: cuda_on_a_cpu.compiled(
+        ours.kernels.PRELUDE + source, name, settings, tmp_path
+    )
+    kernel, names = ours.attention.attend(), dict(vars(ours.attention))
+    exec(STAND_INS, names)
+    H, K, D = (
+        names[name] for name in ("NUM_ATTENTION_HEADS", "NUM_KEY_VALUE_HEADS", "HEAD_DIM")
+    )
+    batch = 128 // (2 ** (D // 8 - 1).bit_length()) * 4  # keys that a block reads at once
+    edges = [1, batch, 2 * batch, 31 * batch, 32 * batch, 33 * batch]
+    ends = sorted({0, 2, *(edge + more for edge in edges for more in (-1, 0, 1))})
+    context, rows = ends[-1] + 1, len(ends) if model == "tied" else 1
+    torch.manual_seed(0)
+    shape = (rows, K, context, D) if model == "tied" else (K, context, D)
+    held = [torch.randn(shape).bfloat16() for _ in range(2)]
+    if cache:
+        (keys, k_scales), (values, v_scales) = map(ours.attention.round_heads, held)
+        held = [keys, values, torch.stack((k_scales, v_scales), -1)]
+    learned = {
+        "qwen2": [torch.randn((H + 2 * K) * D).bfloat16()],
+        "qwen3": [1 + torch.randn(D).bfloat16() / 4 for _ in range(2)],
+    }.get(model, [])
+    angles = torch.outer(torch.arange(context), torch.rand(D // 2))
+    angles = torch.cat((angles.cos(), angles.sin()), 1)
+    splits = ours.attention.SPLITS
+    parts = torch.empty(rows * H * splits * (D + 2))
+    ended = torch.zeros(rows * K, dtype=torch.int32)
+    for some in [ends] if model == "tied" else [[end] for end in ends]:
+        qkv = torch.randn(rows, (H + 2 * K) * D).bfloat16()
+        where = [torch.tensor(some, dtype=torch.int32)]
+        if model == "tied":  # each row has a slot, and one is nobody's
+            where[0][1] = -1
+            where.append(torch.randperm(rows).int())
+        found = []
+        for launch in (kernel, names["attend"]()):
+            own = [part.clone() for part in held]
+            y = torch.zeros(rows, H * D).bfloat16()
+            given = [qkv, angles, *where, *own, *learned, parts, ended, y, context]
+            launch((rows * K, splits), 128, given)
+            found.append([y, *own])
+        (y, *kept), (expected, *as_kept) = found
+        assert not ended.any()
+        apart = (y.float() - expected.float()).norm(dim=1)
+        assert (apart <= 0.01 * expected.float().norm(dim=1)).all()
+        for part, as_part, before in zip(kept, as_kept, held, strict=True):
+            off = (part.float() - as_part.float()).abs()
+            step = 1 if part.dtype == torch.int8 else part.float().abs() / 128
+            assert (off <= step).all()
+            assert (off > 0).sum() <= 2
+            changed = (part != before).flatten(1).any(1).sum()
+            assert 0 < changed <= (K if rows == 1 else rows - 1)
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16])
@@ -364,11 +473,14 @@ def spread(a: np.ndarray, words: np.ndarray, selector: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", ["80", "86", "89", "90", "100", "120"])
+@pytest.mark.parametrize("cache", ["", INTEGERS])
 @pytest.mark.parametrize("model", ["tied", "qwen2", "qwen3"])
-def test_the_kernels_compile(model: str, architecture: str, models: Path) -> None:
+def test_the_kernels_compile(
+    model: str, cache: str, architecture: str, models: Path
+) -> None:
     compiler = pytest.importorskip("nvidia.cu13", reason="NVIDIA's compiler is missing")
     (library,) = Path(compiler.__path__[0]).glob("lib/libnvrtc.so.*")
-    nvrtc, sources = ctypes.CDLL(str(library)), sources_of(model, models)
+    nvrtc, sources = ctypes.CDLL(str(library)), sources_of(model, models, cache)
     prelude, *products, attention = (
         source
         for name in ("kernels.py", "products.py", "attention.py")
@@ -378,8 +490,9 @@ def test_the_kernels_compile(model: str, architecture: str, models: Path) -> Non
     )
     settings = "HEADS=32 KV_HEADS=8 HEAD_DIM=128 TEAM=16 THREADS=128 BATCH=4 SPLITS=32"
     settings += " EPSILON=1e-06f" if model == "qwen3" else ""
+    settings += " LARGEST=127 TINY=1e-30f" if cache else ""
     compile_kernels(nvrtc, prelude + attention, architecture, settings)
-    if model != "tied":  # whose products are those of all
+    if model != "tied" or cache:  # whose products are those of all
         return
     for sparse, normed, how in np.ndindex(2, 2, 4):
         settings = "BITS=4 GROUP=32 WARPS=16 AHEAD=2 SLOT=1152 EPSILON=1e-5f TILES=4"
