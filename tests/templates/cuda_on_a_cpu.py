@@ -19,6 +19,7 @@ ASSEMBLER = {
     ),
 }
 SHIMS = r"""
+#include <setjmp.h>
 #include <ucontext.h>
 #include <algorithm>
 #include <cmath>
@@ -37,11 +38,13 @@ struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 
 static Place threadIdx, blockIdx;
-static ucontext_t scheduler, fibers[THREADS];
+static jmp_buf scheduler, fibers[THREADS];
 static char stacks[THREADS][1 << 16];
 static float shuffled[THREADS];
 
-static void yield() { swapcontext(&fibers[threadIdx.x], &scheduler); }
+static void yield() {
+  if (!_setjmp(fibers[threadIdx.x])) _longjmp(scheduler, 1);
+}
 
 struct Barrier {
   int arrived = 0, passed = 0;
@@ -91,7 +94,7 @@ static float __shfl_xor_sync(unsigned, float x, int lanes) {
 """
 LAUNCH = r"""
 static void** places;
-static bool ended_here[THREADS];
+static enum { NEW, RUNNING, ENDED } state[THREADS];
 
 template <class... A, size_t... I>
 static void call(void (*kernel)(A...), std::index_sequence<I...>) {
@@ -103,27 +106,36 @@ static void spread(void (*kernel)(A...)) { call(kernel, std::index_sequence_for<
 
 static void fiber() {
   spread(KERNEL);
-  ended_here[threadIdx.x] = true;
+  state[threadIdx.x] = ENDED;
+  _longjmp(scheduler, 1);
+}
+
+static void start(int thread) {
+  ucontext_t made;
+  getcontext(&made);
+  made.uc_stack = {stacks[thread], 0, sizeof stacks[thread]};
+  makecontext(&made, fiber, 0);
+  state[thread] = RUNNING;
+  setcontext(&made);
+}
+
+static void go_on(int thread) {
+  threadIdx = {thread, 0};
+  if (_setjmp(scheduler)) return;
+  if (state[thread] == NEW) start(thread);
+  _longjmp(fibers[thread], 1);
 }
 
 extern "C" void launch(int width, int height, void** given) {
   places = given;
   for (int at = 0; at < width * height; at++) {
-    for (int i = 0; i < THREADS; i++) {
-      getcontext(&fibers[i]);
-      fibers[i].uc_stack = {stacks[i], 0, sizeof stacks[i]};
-      fibers[i].uc_link = &scheduler;
-      makecontext(&fibers[i], fiber, 0);
-      ended_here[i] = false;
-    }
     blockIdx = {at % width, at / width};
-    for (int left = THREADS; left;)
+    for (int i = 0; i < THREADS; i++) state[i] = NEW;
+    for (bool busy = true; busy;) {
+      busy = false;
       for (int i = 0; i < THREADS; i++)
-        if (!ended_here[i]) {
-          threadIdx = {i, 0};
-          swapcontext(&scheduler, &fibers[i]);
-          left -= ended_here[i];
-        }
+        if (state[i] != ENDED) go_on(i), busy = true;
+    }
   }
 }
 """
@@ -137,7 +149,7 @@ def compiled(
         assert source.count(old) == 1
         source = source.replace(old, new)
     defined = [f"-D{key}={value}" for key, value in settings.items()]
-    options = ["-O1", "-w", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", f"-DKERNEL={name}"]
+    options = ["-O2", "-U_FORTIFY_SOURCE", "-w", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", f"-DKERNEL={name}"]
     (folder / "kernel.cpp").write_text(SHIMS + source + LAUNCH)
     made = [folder / "kernel.so", folder / "kernel.cpp"]
     subprocess.run(["g++", *options, *defined, "-o", *made], check=True)

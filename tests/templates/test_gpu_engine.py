@@ -5,6 +5,7 @@ where NVIDIA's compiler is installed, and its layout held against the manual's.
 """
 
 import ctypes
+import itertools
 import json
 import re
 import shutil
@@ -225,7 +226,8 @@ def test_the_logits_are_transformers(
     decoder = ours.decoder.Decoder()
     reference = as_exported(folder, ours)
     with torch.no_grad():
-        floats = expected = reference(torch.tensor([PROMPT])).logits[0].numpy()
+        made = reference(torch.tensor([PROMPT]), use_cache=True)
+    floats = expected = made.logits[0].numpy()
     if cache:
         reference.set_attn_implementation("integers-by-token")
         with torch.no_grad():
@@ -233,9 +235,17 @@ def test_the_logits_are_transformers(
     at_once = decoder.forward(PROMPT, range(len(PROMPT)))
     decoder.length = 0
     one_by_one = np.concatenate([decoder.forward([t], [0]).copy() for t in PROMPT])
-    for found in (at_once, one_by_one):
-        assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.02
-        assert np.linalg.norm(found - floats) / np.linalg.norm(floats) < 0.03
+    for found, truth in itertools.product((at_once, one_by_one), (expected, floats)):
+        off = np.linalg.norm(found - truth) / np.linalg.norm(truth)
+        assert off < (0.03 if cache else 0.02)  # between levels either may be chosen
+    if cache:
+        first = made.past_key_values.layers[0]
+        steps = decoder.scales[0, :, : len(PROMPT)].float().cpu().unbind(2)
+        for levels, step, true in zip(
+            (decoder.keys, decoder.values), steps, (first.keys, first.values), strict=True
+        ):
+            kept = levels[0, :, : len(PROMPT)].cpu() * step[..., None]
+            assert ((kept - true[0]).abs() <= 1.5 * step[..., None]).all()
     decoder.length = 20  # the server keeps what two prompts share
     again = decoder.forward(PROMPT[20:], [len(PROMPT) - 21])
     np.testing.assert_allclose(
@@ -290,7 +300,8 @@ def test_sequences_side_by_side_are_those_alone(
             with torch.no_grad():
                 ids = torch.tensor([texts[slot][: at[slot] + 1]])
                 expected = reference(ids).logits[0, -1].numpy()
-            assert np.linalg.norm(logits - expected) < 0.03 * np.linalg.norm(expected)
+            off = np.linalg.norm(logits - expected) / np.linalg.norm(expected)
+            assert off < (0.045 if cache else 0.03)
             assert decoder.lengths[slot] == at[slot] + 1
     decoder.lengths[7] = 128
     with pytest.raises(IndexError, match="128 tokens"):
@@ -352,7 +363,7 @@ def test_what_is_written_for_a_gpu_passes_the_linter(
 def test_the_kernel_of_attention_computes_what_its_stand_in_does(
     model: str, cache: str, models: Path, modules: Modules, tmp_path: Path
 ) -> None:
-    """At the first tokens, and on both sides of where a batch, a part or a split ends."""
+    """At the first tokens, and around where a second block starts, and a second turn of each."""
     ours = modules(sources_of(model, models, cache))
     ours.attention.Kernel = lambda source, name, settings: cuda_on_a_cpu.compiled(
         ours.kernels.PRELUDE + source, name, settings, tmp_path
@@ -363,7 +374,7 @@ def test_the_kernel_of_attention_computes_what_its_stand_in_does(
         names[name] for name in ("NUM_ATTENTION_HEADS", "NUM_KEY_VALUE_HEADS", "HEAD_DIM")
     )
     batch = 128 // (2 ** (D // 8 - 1).bit_length()) * 4  # keys that a block reads at once
-    edges = [1, batch, 2 * batch, 31 * batch, 32 * batch, 33 * batch]
+    edges = [1, batch, 32 * batch]
     ends = sorted({0, 2, *(edge + more for edge in edges for more in (-1, 0, 1))})
     context, rows = ends[-1] + 1, len(ends) if model == "tied" else 1
     torch.manual_seed(0)
@@ -539,3 +550,33 @@ def test_the_evaluation_takes_speed_and_texts_from_the_engine(
     )
     assert exported["zeros"] > 0.5  # rounding adds some
     assert {*report["samples"]} == {"dense", "exported"}
+    assert "cache" not in report
+
+
+def test_the_evaluation_says_what_a_cache_of_8_bits_costs(
+    models: Path, modules: Modules, run_here: Callable[[Path, str], str]
+) -> None:
+    """The exported model alone has keys and values rounded, and float_cache has not."""
+    page = {"model": "qwen3", "bits": 16, "group": "", "sparsity": "{pattern: dense}"}
+    folder = packed(models, run_here, "evaluated-8", cache=INTEGERS, **page)
+    assert not (folder / "calibrate.py").exists()
+    assert run_here(folder, "data") == ""
+    assert run_here(folder, "evaluate") == ""
+    report = json.loads((folder / "artifacts" / "report.json").read_text())
+    found, cost = report["models"], report["cache"]
+    assert {*found} == {"dense", "float_cache", "exported"}
+    assert found["float_cache"]["bytes"] == found["exported"]["bytes"]
+    whole, rounded = (found[n]["perplexity"]["test"] for n in ("float_cache", "exported"))
+    assert cost["loss_difference"] == pytest.approx(float(np.log(rounded / whole)))
+    assert 0 < abs(cost["loss_difference"]) < 0.01
+    same = found["dense"]["perplexity"]["test"]
+    assert abs(whole / same - 1) < abs(rounded / same - 1)
+    ours = modules(folder)
+    reference = as_exported(folder, ours)
+    rows = ours.evaluate.sequences("test", report["context"] + 1)
+    reference.set_attn_implementation("integers-by-token")
+    with torch.no_grad():
+        ids = torch.tensor(np.stack(rows).astype(np.int64))
+        logits = reference(ids[:, :-1]).logits.flatten(0, 1)
+        loss = torch.nn.functional.cross_entropy(logits, ids[:, 1:].flatten())
+    assert float(np.log(rounded)) == pytest.approx(float(loss), abs=1e-4)
