@@ -166,7 +166,7 @@ def kv_cache(cache: Cache, context: int, batch: int) -> Item:
     if bits < 16 and scales:
         formula += f", and {scales} bits for each 32 values"
     if bits < 16 and cache.engine.token_scale_bits:
-        formula += f", and {cache.engine.token_scale_bits} bits for each head's"
+        formula += f", and {cache.engine.token_scale_bits} bits for each one's scale"
     formula += f" x {batch} sequences" if batch > 1 else ""
     if cache.scales:
         formula += f", and {cache.channels:,} scales"

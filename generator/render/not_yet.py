@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from leangen.generator.plan.named import bits_of_experts, parts_experts
 from leangen.generator.plan.storage import cache_rows
 from leangen.generator.stages.traits import (
+    calibrates_cache,
     measures_in_torch,
     on_grid,
     recovers_by_layers,
-    calibrates_cache,
 )
 from leangen.spec import Spec
 from leangen.spec.spec import Model

@@ -149,7 +149,16 @@ def compiled(
         assert source.count(old) == 1
         source = source.replace(old, new)
     defined = [f"-D{key}={value}" for key, value in settings.items()]
-    options = ["-O2", "-U_FORTIFY_SOURCE", "-w", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", f"-DKERNEL={name}"]
+    options = [
+        "-O2",
+        "-U_FORTIFY_SOURCE",
+        "-w",
+        "-std=c++17",
+        "-shared",
+        "-fPIC",
+        "-fno-strict-aliasing",
+        f"-DKERNEL={name}",
+    ]
     (folder / "kernel.cpp").write_text(SHIMS + source + LAUNCH)
     made = [folder / "kernel.so", folder / "kernel.cpp"]
     subprocess.run(["g++", *options, *defined, "-o", *made], check=True)

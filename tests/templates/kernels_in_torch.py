@@ -127,17 +127,14 @@ def attend():
         a, b = heads[:-K].chunk(2, 1)
         turned = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1)
         past = []
-        for i, (cache, newest) in enumerate(
-            ((keys, turned[-K:]), (values, heads[-K:]))
-        ):
-            if cache.dtype == torch.int8:
-                newest = newest.bfloat16()
-                cache[:, at], scales[:, at, i] = round_heads(newest)
+        for i, (held, newest) in enumerate(((keys, turned), (values, heads))):
+            if held.dtype == torch.int8:
+                held[:, at], scales[:, at, i] = round_heads(newest[-K:].bfloat16())
                 steps = scales[:, : at + 1, i, None].float()
-                past.append(cache[:, : at + 1] * steps)
+                past.append(held[:, : at + 1] * steps)
             else:
-                cache[:, at] = newest
-                past.append(cache[:, : at + 1].float())
+                held[:, at] = newest[-K:]
+                past.append(held[:, : at + 1].float())
         share = NUM_ATTENTION_HEADS // K
         k, v = (c.repeat_interleave(share, 0) for c in past)
         scores = (k @ turned[:-K, :, None])[:, :, 0] / math.sqrt(HEAD_DIM)

@@ -24,8 +24,8 @@ from tests.templates.conftest import write_tokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask  # noqa: E402
-from transformers.modeling_utils import (  # noqa: E402
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.modeling_utils import (
     ALL_ATTENTION_FUNCTIONS,
     AttentionInterface,
 )
@@ -106,7 +106,9 @@ def packed(
     models: Path, run_here: Callable[[Path, str], str], name: str, **page: Any
 ) -> Path:
     """Build a folder for a GPU, let it run without one, and export."""
-    (models / f"{name}.yaml").write_text(PAGE.format(name=name, **{"batch": "", "cache": ""} | page))
+    (models / f"{name}.yaml").write_text(
+        PAGE.format(name=name, **{"batch": "", "cache": ""} | page)
+    )
     folder = built(models / f"{name}.yaml")
     if not torch.cuda.is_available():
         without_gpu(folder)
@@ -242,7 +244,10 @@ def test_the_logits_are_transformers(
         first = made.past_key_values.layers[0]
         steps = decoder.scales[0, :, : len(PROMPT)].float().cpu().unbind(2)
         for levels, step, true in zip(
-            (decoder.keys, decoder.values), steps, (first.keys, first.values), strict=True
+            (decoder.keys, decoder.values),
+            steps,
+            (first.keys, first.values),
+            strict=True,
         ):
             kept = levels[0, :, : len(PROMPT)].cpu() * step[..., None]
             assert ((kept - true[0]).abs() <= 1.5 * step[..., None]).all()
@@ -364,16 +369,17 @@ def test_the_kernel_of_attention_computes_what_its_stand_in_does(
     model: str, cache: str, models: Path, modules: Modules, tmp_path: Path
 ) -> None:
     """At the first tokens, and around where a second block starts, and a second turn of each."""
-    ours = modules(sources_of(model, models, cache))
+    folder = shutil.copytree(sources_of(model, models, cache), tmp_path / "folder")
+    stand_ins = f"{(folder / 'attention.py').read_text()}\n\n{STAND_INS}"
+    (folder / "in_torch.py").write_text(stand_ins)
+    ours = modules(folder)
     ours.attention.Kernel = lambda source, name, settings: cuda_on_a_cpu.compiled(
         ours.kernels.PRELUDE + source, name, settings, tmp_path
     )
-    kernel, names = ours.attention.attend(), dict(vars(ours.attention))
-    exec(STAND_INS, names)
-    H, K, D = (
-        names[name] for name in ("NUM_ATTENTION_HEADS", "NUM_KEY_VALUE_HEADS", "HEAD_DIM")
-    )
-    batch = 128 // (2 ** (D // 8 - 1).bit_length()) * 4  # keys that a block reads at once
+    sizes = ours.architecture
+    H, K, D = sizes.NUM_ATTENTION_HEADS, sizes.NUM_KEY_VALUE_HEADS, sizes.HEAD_DIM
+    teams = 128 // 2 ** (D // 8 - 1).bit_length()
+    batch = teams * ours.attention.BATCH  # keys that a block reads at once
     edges = [1, batch, 32 * batch]
     ends = sorted({0, 2, *(edge + more for edge in edges for more in (-1, 0, 1))})
     context, rows = ends[-1] + 1, len(ends) if model == "tied" else 1
@@ -389,6 +395,7 @@ def test_the_kernel_of_attention_computes_what_its_stand_in_does(
     }.get(model, [])
     angles = torch.outer(torch.arange(context), torch.rand(D // 2))
     angles = torch.cat((angles.cos(), angles.sin()), 1)
+    kernels = [module.attend() for module in (ours.attention, ours.in_torch)]
     splits = ours.attention.SPLITS
     parts = torch.empty(rows * H * splits * (D + 2))
     ended = torch.zeros(rows * K, dtype=torch.int32)
@@ -399,7 +406,7 @@ def test_the_kernel_of_attention_computes_what_its_stand_in_does(
             where[0][1] = -1
             where.append(torch.randperm(rows).int())
         found = []
-        for launch in (kernel, names["attend"]()):
+        for launch in kernels:
             own = [part.clone() for part in held]
             y = torch.zeros(rows, H * D).bfloat16()
             given = [qkv, angles, *where, *own, *learned, parts, ended, y, context]
@@ -566,7 +573,9 @@ def test_the_evaluation_says_what_a_cache_of_8_bits_costs(
     found, cost = report["models"], report["cache"]
     assert {*found} == {"dense", "float_cache", "exported"}
     assert found["float_cache"]["bytes"] == found["exported"]["bytes"]
-    whole, rounded = (found[n]["perplexity"]["test"] for n in ("float_cache", "exported"))
+    whole, rounded = (
+        found[n]["perplexity"]["test"] for n in ("float_cache", "exported")
+    )
     assert cost["loss_difference"] == pytest.approx(float(np.log(rounded / whole)))
     assert 0 < abs(cost["loss_difference"]) < 0.01
     same = found["dense"]["perplexity"]["test"]
