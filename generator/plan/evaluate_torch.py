@@ -15,7 +15,7 @@ from leangen.generator.plan.step import inner_width, sequence_length
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident
 from leangen.generator.plan.train_memory import runtime
 from leangen.generator.stages.artifacts import measured_texts
-from leangen.generator.stages.traits import packs, rounds_cache
+from leangen.generator.stages.traits import packs
 from leangen.spec import Spec, engines
 from leangen.spec.spec import Model
 
@@ -37,7 +37,6 @@ class Measuring:
     length: int
     tokens: int  # of all texts, at most
     element: int  # bytes of a value that a layer computes with
-    rounds: bool  # whether keys and values are, of the exported model
 
     @property
     def hidden_bytes(self) -> int:
@@ -98,7 +97,6 @@ def _measuring(spec: Spec, counts: Counts) -> Measuring:
         length=length,
         tokens=texts_and_windows(spec) * max(spec.evaluate.tokens, length),
         element=2 if spec.train.precision == "bf16" else 4,
-        rounds=rounds_cache(spec),
     )
 
 
@@ -180,8 +178,6 @@ def _bytes_a_token(measuring: Measuring) -> int:
         attention = 24 * hidden
     elif model.num_key_value_heads != heads:
         attention = 44 * hidden + 12 * shared + 8 * heads * measuring.length
-    if measuring.rounds:  # one's integers, as floats too, beside the other's floats
-        attention += (1 + 4 + element) * shared
     return max(feed_forward, attention)
 
 
