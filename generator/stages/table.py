@@ -36,7 +36,6 @@ from leangen.generator.stages.traits import (
     packs,
     recovers,
     recovers_by_layers,
-    rounds_cache,
     shares_steps,
     trains,
     tunes,
@@ -232,7 +231,6 @@ STAGES = (
         present=packs,
         runs=False,
         part_of=("serve",),
-        variant=lambda spec: "integers" if rounds_cache(spec) else "script",
     ),
     Stage("products", fields=("model",), present=packs, runs=False, part_of=("serve",)),
     Stage(
