@@ -37,7 +37,7 @@ struct uint4 { unsigned x, y, z, w; };
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 
-static Place threadIdx, blockIdx;
+static Place threadIdx, blockIdx, gridDim;
 static jmp_buf scheduler, fibers[THREADS];
 static char stacks[THREADS][1 << 16];
 static float shuffled[THREADS];
@@ -127,7 +127,7 @@ static void go_on(int thread) {
 }
 
 extern "C" void launch(int width, int height, void** given) {
-  places = given;
+  places = given, gridDim = {width, height};
   for (int at = 0; at < width * height; at++) {
     blockIdx = {at % width, at / width};
     for (int i = 0; i < THREADS; i++) state[i] = NEW;
