@@ -59,6 +59,7 @@ ROWS = {
     "2:4, 8 bits": (TWO_OF_FOUR, "8, group_size: 128"),
     "4 bits": (DENSE, "4, group_size: 128"),
     "2:4, 4 bits": (TWO_OF_FOUR, "4, group_size: 128"),
+    "2:4, 4 bits, cache 8": (TWO_OF_FOUR, "4, group_size: 128, kv_cache: 8"),
 }
 FILL = """
 import json, math, sys, torch

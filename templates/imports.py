@@ -32,7 +32,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from ctypes import c_int, c_void_p
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
@@ -69,6 +69,7 @@ from torch.linalg import solve_triangular, vecdot, vector_norm
 from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 from torch.optim.lr_scheduler import LambdaLR
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
@@ -124,7 +125,7 @@ from artifacts import (
     write_json,
     writing,
 )
-from attention import BLOCKS, SPLITS, THREADS, attend
+from attention import BLOCKS, SPLITS, THREADS, attend, round_heads
 from batching import Batch
 from checkpoint import (
     CHECKPOINT,

@@ -8,7 +8,7 @@ from leangen.generator.plan.ledger import UNDERSTATED, StagePlan
 from leangen.generator.plan.named import mean_bits, weights_by_bits
 from leangen.generator.plan.parameters import count
 from leangen.generator.plan.serve import engine_name, skips_zeros
-from leangen.generator.stages.traits import rounds_cache
+from leangen.generator.stages.traits import calibrates_cache
 from leangen.spec import Spec
 from leangen.spec.catalogue.on_gpu import lacks
 
@@ -73,7 +73,7 @@ def warnings(spec: Spec) -> Iterator[str]:
         if spec.sparsity.steps > 1:
             yield _steps(spec)
     yield from _mixed(spec)
-    if rounds_cache(spec):
+    if calibrates_cache(spec):
         yield (
             "keys and values of 8 bits are slow to read a prompt with: 1,792 tokens took "
             "SmolLM2-135M 1.6 times as long, the next one no longer (docs/results.md)"

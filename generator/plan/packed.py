@@ -103,4 +103,8 @@ def working(spec: Spec) -> Item:
         f"{widest:,} x 16 bits, the largest matrix unpacked; "
         f"{tokens:,} tokens x {each:,} x 16 bits; {held:,} bytes of angles and heads"
     )
+    if spec.quantization.kv_cache < 16:  # a prompt attends to floats
+        floats = 2 * 2 * context * model.num_key_value_heads * model.head_dim
+        held += floats
+        formula += f"; {floats:,} bytes of a layer's keys and values as floats"
     return Item("activations", 2 * widest + 2 * tokens * each + held, formula, LAYOUT)

@@ -8,7 +8,7 @@ from leangen.generator.plan.packed import is_packed_sparse, packed_items, workin
 from leangen.generator.plan.parameters import Counts
 from leangen.generator.plan.rates import BANDWIDTH, PACKED_WORST, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident, stored
-from leangen.generator.stages.traits import packs, rounds_cache, shares_steps
+from leangen.generator.stages.traits import calibrates_cache, packs, shares_steps
 from leangen.spec import Engine, Spec
 from leangen.spec.spec import Model
 
@@ -163,7 +163,7 @@ def _runtime(spec: Spec) -> Item:
 def _read_of_cache(spec: Spec) -> float:
     """Bytes of the cache that are read for a token; of integers, those that take as long."""
     target = spec.target
-    if not rounds_cache(spec):
+    if not calibrates_cache(spec):
         return cache_of(spec).bytes(target.context, target.batch)
     floats = Cache(spec.model, spec.engine, bits=32)
     return INTEGERS_TAKE * floats.bytes(target.context, target.batch)

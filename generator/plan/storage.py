@@ -134,8 +134,11 @@ class Cache:
     @property
     def bits_per_token(self) -> float:
         """Bits of one token's keys and values in all layers, scales of integers included."""
-        scale = self.engine.cache_scale_bits / 32 if self.bits < 16 else 0
-        return self.channels * (self.bits + scale)
+        if self.bits >= 16:
+            return self.channels * self.bits
+        engine, heads = self.engine, self.channels // self.model.head_dim
+        scales = self.channels * engine.cache_scale_bits / 32
+        return self.channels * self.bits + scales + heads * engine.token_scale_bits
 
     @property
     def bytes_per_token(self) -> int:
@@ -162,6 +165,8 @@ def kv_cache(cache: Cache, context: int, batch: int) -> Item:
     )
     if bits < 16 and scales:
         formula += f", and {scales} bits for each 32 values"
+    if bits < 16 and cache.engine.token_scale_bits:
+        formula += f", and {cache.engine.token_scale_bits} bits for each one's scale"
     formula += f" x {batch} sequences" if batch > 1 else ""
     if cache.scales:
         formula += f", and {cache.channels:,} scales"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from leangen.generator.plan.named import bits_of_experts, parts_experts
 from leangen.generator.plan.storage import cache_rows
 from leangen.generator.stages.traits import (
+    calibrates_cache,
     measures_in_torch,
     on_grid,
     recovers_by_layers,
-    rounds_cache,
 )
 from leangen.spec import Spec
 from leangen.spec.catalogue.on_gpu import lacks
@@ -84,7 +84,7 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
     if model.num_experts and recovers_by_layers(spec):
         what = "recovery by layers for a mixture of experts"
         yield "sparsity.recover.scope", what, "scope: model"
-    if rounds_cache(spec) and measures_in_torch(spec):
+    if calibrates_cache(spec) and measures_in_torch(spec):
         what = "8 bits where models are measured on the GPU that trains them"
         yield "quantization.kv_cache", what, "kv_cache: 32"
     if model.num_experts and parts_experts(spec):
@@ -98,7 +98,7 @@ def _combination(spec: Spec) -> Iterator[tuple[str, str, str]]:
         what = "compressed-tensors with experts where matrices differ in bits"
         yield "export.formats", what, "gguf, or no quantization.exceptions"
     rows = cache_rows(model, spec.engine, spec.target.context)
-    if rounds_cache(spec) and rows < spec.target.context and model.head_dim % 16:
+    if calibrates_cache(spec) and rows < spec.target.context and model.head_dim % 16:
         # GroupQueryAttention has no such heads in a cache that slides.
         what = f"8 bits for a window of heads {model.head_dim} wide"
         yield "quantization.kv_cache", what, "kv_cache: 32"

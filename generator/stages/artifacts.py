@@ -4,6 +4,7 @@ from itertools import compress
 
 from leangen.generator.stages.traits import (
     calibrates,
+    calibrates_cache,
     is_new,
     is_sparse,
     measures_bits,
@@ -29,7 +30,7 @@ def pruned_of(spec: Spec) -> str:
 def calibrated(spec: Spec) -> str:
     """Say what the calibration text was for."""
     done = ("pruned", "quantized", "cache scaled")
-    there = calibrates(spec), on_grid(spec), rounds_cache(spec)
+    there = calibrates(spec), on_grid(spec), calibrates_cache(spec)
     *others, last = compress(done, there)
     before = f"{', '.join(others)} and " if others else ""
     return f"{before}{last}".capitalize()
@@ -146,7 +147,7 @@ def exported(spec: Spec) -> tuple[str, ...]:
     """Name what the engine loads."""
     if packs(spec):
         return ("packed",)
-    return ("onnx", "cache_scales.npz") if rounds_cache(spec) else ("onnx",)
+    return ("onnx", "cache_scales.npz") if calibrates_cache(spec) else ("onnx",)
 
 
 def read_by_evaluation(spec: Spec) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from leangen.generator.stages.artifacts import (
 from leangen.generator.stages.stage import Stage
 from leangen.generator.stages.traits import (
     calibrates,
+    calibrates_cache,
     chats,
     computes,
     fits,
@@ -35,7 +36,6 @@ from leangen.generator.stages.traits import (
     packs,
     recovers,
     recovers_by_layers,
-    rounds_cache,
     shares_steps,
     trains,
     tunes,
@@ -227,7 +227,7 @@ STAGES = (
     Stage("kernels", present=packs, runs=False),
     Stage(
         "attention",
-        fields=("model", "target.batch"),
+        fields=("model", "target.batch", "quantization.kv_cache"),
         present=packs,
         runs=False,
         part_of=("serve",),
@@ -261,7 +261,7 @@ STAGES = (
         costs=("model", *BITS) + (*TARGET, "target.context", *ENGINE),
         reads=lambda spec: ("onnx", *tokens(calibration_of(spec))),
         writes=lambda spec: ("cache_scales.npz",),
-        present=lambda spec: is_here(spec) and rounds_cache(spec),
+        present=lambda spec: is_here(spec) and calibrates_cache(spec),
     ),
     Stage("vocabulary", fields=("tokenizer",), runs=False),
     Stage(

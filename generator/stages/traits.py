@@ -62,7 +62,13 @@ def fits(spec: Spec) -> bool:
 
 def rounds_cache(spec: Spec) -> bool:
     """Whether the server that is written holds keys and values as integers."""
-    return spec.engine.id == "onnxruntime-cpu" and spec.quantization.kv_cache < 16
+    written = spec.engine.id == "onnxruntime-cpu" or packs(spec)
+    return written and spec.quantization.kv_cache < 16
+
+
+def calibrates_cache(spec: Spec) -> bool:
+    """Whether their scales are measured on text; the engine of a GPU has them by token."""
+    return rounds_cache(spec) and not packs(spec)
 
 
 def packs(spec: Spec) -> bool:
@@ -77,7 +83,7 @@ def shares_steps(spec: Spec) -> bool:
 
 def reads_calibration(spec: Spec) -> bool:
     """Whether anything is measured on the calibration text."""
-    return calibrates(spec) or on_grid(spec) or rounds_cache(spec)
+    return calibrates(spec) or on_grid(spec) or calibrates_cache(spec)
 
 
 def measures_bits(spec: Spec) -> bool:

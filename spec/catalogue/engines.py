@@ -35,6 +35,7 @@ class Engine:
     group_size: int | None  # None: the spec's
     cache_scale_bits: int  # for each 32 values of a cache of integers
     channel_scale_bits: int  # for each channel of one
+    token_scale_bits: int  # for each head of a token's keys, and of its values, of one
     step: int
     runtime_bytes: int
     source: str
@@ -73,6 +74,7 @@ def _engine(id: str, row: Mapping[str, Any]) -> Engine:
         group_size=row.get("group_size"),
         cache_scale_bits=row.get("cache_scales", 0),
         channel_scale_bits=row.get("channel_scales", 0),
+        token_scale_bits=row.get("token_scales", 0),
         step=row["step"],
         runtime_bytes=row["runtime"] * 2**20,
         source=row["source"],

@@ -51,6 +51,7 @@ CHANGES: list[dict[str, Any]] = [
     },
     {"serve": {"engine": "llama.cpp"}, "quantization": {"weights": 4}},
     {"serve": {"engine": "torch"}, "quantization": {"weights": 8}, "sparsity": SPARSE},
+    {"serve": {"engine": "torch"}, "quantization": {"weights": 8, "kv_cache": 8}},
     {"export": {"formats": ["compressed-tensors", "gguf"]}, "target": CPU},
     {"tokenizer": "bytes", "target": CPU | {"vram_budget": "20GiB"}},
 ]

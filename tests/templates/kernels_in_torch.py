@@ -101,13 +101,17 @@ def normalize_kernel():
 
 
 def attend():
-    def attend_rows(qkv, angles, positions, slots, keys, values, *given):
+    def attend_rows(qkv, angles, positions, slots, *given):
+        held = 3 if given[0].dtype == torch.int8 else 2  # keys, values, scales
         for row, (position, slot) in enumerate(zip(positions, slots.tolist())):
             if position >= 0:
-                own = *given[:-2], given[-2][row], given[-1]
-                attend(qkv[row], angles, position, keys[slot], values[slot], *own)
+                own = *given[held:-2], given[-2][row], given[-1]
+                cache = [of_all[slot] for of_all in given[:held]]
+                attend(qkv[row], angles, position, *cache, *own)
 
     def attend(qkv, angles, position, keys, values, *given):
+        if keys.dtype == torch.int8:
+            scales, *given = given
         learned, y = given[:-4], given[-2]  # biases, norms, or neither
         at, K = int(position), NUM_KEY_VALUE_HEADS
         heads = qkv.view(-1, HEAD_DIM).float()
@@ -123,9 +127,16 @@ def attend():
         cosine, sine = angles[at].chunk(2)
         a, b = heads[:-K].chunk(2, 1)
         turned = torch.cat((a * cosine - b * sine, b * cosine + a * sine), 1)
-        keys[:, at], values[:, at] = turned[-K:], heads[-K:]
+        past = []
+        for i, (held, newest) in enumerate(((keys, turned), (values, heads))):
+            if held.dtype == torch.int8:
+                held[:, at], scales[:, at, i] = round_heads(newest[-K:].bfloat16())
+                steps = scales[:, : at + 1, i, None].float()
+                past.append(held[:, : at + 1] * steps)
+            else:
+                held[:, at] = newest[-K:]
+                past.append(held[:, : at + 1].float())
         share = NUM_ATTENTION_HEADS // K
-        past = (c[:, : at + 1].float() for c in (keys, values))
         k, v = (c.repeat_interleave(share, 0) for c in past)
         scores = (k @ turned[:-K, :, None])[:, :, 0] / math.sqrt(HEAD_DIM)
         y.copy_((torch.softmax(scores, 1)[:, None] @ v).view_as(y))
