@@ -566,6 +566,7 @@ def test_the_evaluation_takes_speed_and_texts_from_the_engine(
     )
     assert exported["zeros"] > 0.5  # rounding adds some
     assert {*report["samples"]} == {"dense", "exported"}
+    assert "cache" not in report
 
 
 def test_texts_side_by_side_are_the_models(
@@ -598,7 +599,6 @@ def test_texts_side_by_side_are_the_models(
         best, scale = logits.amax(1), logits.abs().amax(1)
         said = logits.gather(1, torch.tensor(tokens)[:, None])[:, 0]
         assert (best - said < 0.03 * scale).all()
-    assert "cache" not in report
 
 
 def test_the_evaluation_says_what_a_cache_of_8_bits_costs(
