@@ -10,6 +10,7 @@ from leangen.generator.plan.rates import BANDWIDTH, PACKED_WORST, Seconds, over
 from leangen.generator.plan.storage import Cache, Weights, kv_cache, resident, stored
 from leangen.generator.stages.traits import calibrates_cache, packs, shares_steps
 from leangen.spec import Engine, Spec
+from leangen.spec.catalogue.on_gpu import rows_at_once
 from leangen.spec.spec import Model
 
 TOKENIZER = 10 * MIB  # the tokenizers package
@@ -17,7 +18,7 @@ ENTRY = 880  # bytes of a token with its merges: 870 of 49,152 (SmolLM2), 730 of
 CONNECTIONS = 64  # that the server keeps open
 HEADER = 2**13  # bytes of a request's header that it takes
 RENDERER = 11 * MIB  # the process of a chat template: what it shares with no other
-DRAWN = 24  # bytes of a logit: sorted, its place, and its mass in 64 bits
+DRAWN = 48  # bytes of a logit, at most: sorted with its place, and its mass in 64 bits
 PARSED = 16  # bytes of memory for each of them, where its fields are short
 # Of the time that keys and values in 32 bits take: 0.78 at 9 heads, 0.83 at 32
 # of 128, behind 1,900 tokens (onnxruntime 1.32.0).
@@ -172,7 +173,7 @@ def _read_of_cache(spec: Spec) -> float:
 def _seconds(spec: Spec, counts: Counts, weights: list[Item]) -> Seconds | None:
     """One more token behind a full context, for each sequence: every byte is read once.
 
-    Of the experts those that a token visits, of the embedding a row. None on the host of
+    The weights in torch for as many rows of a step as are multiplied at once. Of the experts those that a token visits, of the embedding a row. None on the host of
     a GPU, whose bandwidth no spec names.
     """
     engine, target = spec.engine, spec.target
@@ -184,6 +185,8 @@ def _seconds(spec: Spec, counts: Counts, weights: list[Item]) -> Seconds | None:
     )
     work = layers * counts.active / counts.matrices
     work += counts.embedding * engine.head.get(bits, bits) / 8
+    if packs(spec):
+        work *= -(-target.batch // rows_at_once(target.hardware))
     work += _read_of_cache(spec)
     best, worst = BANDWIDTH[engine.device]
     if packs(spec):

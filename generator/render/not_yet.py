@@ -14,6 +14,7 @@ from leangen.spec import Spec
 from leangen.spec.catalogue.on_gpu import lacks
 from leangen.spec.spec import Model
 
+MOST_SEQUENCES = 256  # a thread, and file numbers, for each
 GROUPS = (32, 64, 128)  # inputs, into which products.py parts a unit
 HEAD_UNIT = 8  # ONNX Runtime's GroupQueryAttention takes such widths
 
@@ -48,6 +49,9 @@ def _torch(spec: Spec) -> Iterator[tuple[str, str, str]]:
     """Yield what the engine on a GPU does not have yet."""
     model, named = spec.model, "model.checkpoint" if spec.model.checkpoint else "model"
     instead = "serve: {engine: onnxruntime, device: cpu}"
+    if spec.target.batch > MOST_SEQUENCES:
+        what = f"more than {MOST_SEQUENCES} sequences in torch"
+        yield "target.batch", what, f"batch: {MOST_SEQUENCES}, or less"
     if not measures_in_torch(spec):
         what = "an engine in torch, where nothing else is on a GPU"
         yield "train.hardware", what, f"the GPU that serves, or {instead}"

@@ -10,6 +10,11 @@ MOST_SHARE = 8  # heads for which attention.py has room
 WIDEST_INNER = 28_672  # inputs that a block of products.py has room for on any such GPU
 
 
+def rows_at_once(card: Hardware) -> int:
+    """Count the tokens for which a step reads the weights once: shared memory decides."""
+    return 32 if card.compute_capability in ("9.0", "10.0") else 8
+
+
 def lacks(card: Hardware, shape: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what the engine does not take, behind its field: target.hardware, or model.
 

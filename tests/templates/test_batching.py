@@ -78,7 +78,7 @@ from torch import Tensor
 CONTEXT = 128
 SLOTS = 3
 WIDTH = {width}
-NOT_A_NUMBER, FAILS = 1, 2  # tokens that it never says itself
+NOT_A_NUMBER, FAILS, UNREADABLE = 1, 2, 3  # tokens that it never says itself
 NAP = 0
 
 
@@ -92,6 +92,9 @@ class Decoder:
     def forward(self, tokens, positions, slot=0):
         assert self.used.acquire(blocking=False), "two threads use the decoder"
         self.log.append(("forward", slot, len(tokens)))
+        if UNREADABLE in tokens:
+            self.used.release()
+            raise RuntimeError("CUDA out of memory")
         made = [self.append(slot, token) for token in tokens]
         self.used.release()
         return np.stack([made[at] for at in positions])
@@ -107,6 +110,9 @@ class Decoder:
             raise RuntimeError("CUDA error: something of several\\nlines")
         return torch.from_numpy(np.stack(made))
 
+    def is_alive(self):
+        return True
+
     def append(self, slot, token):
         if self.lengths[slot] == CONTEXT:
             raise IndexError("full")
@@ -114,7 +120,7 @@ class Decoder:
         self.lengths[slot] += 1
         random = np.random.default_rng(self.rows[slot])
         logits = random.normal(0, 3, WIDTH).astype(np.float32)
-        logits[[NOT_A_NUMBER, FAILS]] = -99
+        logits[[NOT_A_NUMBER, FAILS, UNREADABLE]] = -99
         return logits * (np.nan if NOT_A_NUMBER in self.rows[slot] else 1)
 
 
@@ -406,6 +412,15 @@ def test_a_failed_step_is_reported_and_does_not_stop_the_server(
     assert body["error"]["message"] == "The decoder failed: RuntimeError."
     with pytest.raises(openai.APIError, match="The decoder failed"):
         list(running)
+    running = server.complete(max_tokens=30, stream=True)
+    next(running)
+    status, _, body = server.post(prompt=[256, 3, 40], max_tokens=4)
+    assert (status, body["error"]["message"]) == (
+        500,
+        "The decoder failed: RuntimeError.",
+    )
+    *_, last = running
+    assert last.choices[0].finish_reason == "length"  # the prompt was another's
     assert server.complete(max_tokens=2).usage.completion_tokens == 2
     server.process.terminate()
     assert server.process.wait(timeout=DEADLINE) == 0
@@ -486,7 +501,8 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = built(root / "talking.yaml")
     lint(folder)
     with_stand_in(folder, 320)
-    edit(folder / "decoder.py", {"FAILS = 1, 2": "FAILS = -1, -2"})
+    numbers = "FAILS, UNREADABLE = 1, 2, 3"
+    edit(folder / "decoder.py", {numbers: "FAILS, UNREADABLE = -1, -2, -3"})
     nap = r'\g<0>; __import__("time").sleep(0.02)'
     edit(
         folder / "conversation.py",
