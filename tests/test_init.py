@@ -241,6 +241,7 @@ def test_what_goes_wrong_is_a_line(
         ),
         ({}, {"train": "{hardware: x86-avx2}"}, "train.hardware: an engine in torch"),
         ({}, {"hardware": "t4"}, "target.hardware: a GPU without bf16 in torch"),
+        ({}, {"hardware": "h200, batch: 300"}, "more than 256 sequences in torch"),
         ({"num_attention_heads": 20, "head_dim": 16}, {}, "more than 8 query heads"),
         ({"head_dim": 288}, {}, "heads wider than 256 in torch"),
     ],
