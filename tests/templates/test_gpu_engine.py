@@ -545,21 +545,19 @@ def compile_kernels(nvrtc: Any, source: str, architecture: str, settings: str) -
     assert not failed, log.value.decode()
 
 
-@pytest.mark.parametrize("slots", [1, 3])
 def test_the_evaluation_takes_speed_and_texts_from_the_engine(
-    slots: int, models: Path, modules: Modules, run_here: Callable[[Path, str], str]
+    models: Path, modules: Modules, run_here: Callable[[Path, str], str]
 ) -> None:
     page = {"model": "tied", "bits": 4, "group": ", group_size: 32"}
-    page |= {"batch": f", batch: {slots}", "sparsity": TWO_OF_FOUR}
-    folder = packed(models, run_here, f"evaluated-{slots}", **page)
+    page |= {"batch": ", batch: 3", "sparsity": TWO_OF_FOUR}
+    folder = packed(models, run_here, "evaluated", **page)
     assert run_here(folder, "data") == ""
     assert run_here(folder, "evaluate") == ""
     report = json.loads((folder / "artifacts" / "report.json").read_text())
     exported = report["models"]["exported"]
     assert exported["decode_tokens_per_second"] > 0
-    assert ("decode_tokens_per_second_of_all" in exported) == (slots > 1)
-    shown = (folder / "artifacts" / "report.md").read_text()
-    assert ("3 at once" in shown) == (slots > 1)
+    assert exported["decode_tokens_per_second_of_all"] > 0
+    assert "3 at once" in (folder / "artifacts" / "report.md").read_text()
     assert exported["bytes"] == sum(
         file.stat().st_size
         for file in (folder / "artifacts" / "packed").glob("*.safetensors")
@@ -612,6 +610,8 @@ def test_the_evaluation_says_what_a_cache_of_8_bits_costs(
     assert run_here(folder, "evaluate") == ""
     report = json.loads((folder / "artifacts" / "report.json").read_text())
     found, cost = report["models"], report["cache"]
+    assert found["exported"]["decode_tokens_per_second"] > 0
+    assert {*report["samples"]} == {"dense", "exported"}
     assert {*found} == {"dense", "float_cache", "exported"}
     assert found["float_cache"]["bytes"] == found["exported"]["bytes"]
     whole, rounded = (
