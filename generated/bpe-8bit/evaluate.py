@@ -146,8 +146,9 @@ def gate(models: dict) -> dict:
 
 def main() -> None:
     exported = Decoder("model.onnx")
-    served, context = speeds(exported, exported.forward), exported.context
+    served = speeds(exported, exported.forward)
     served["zeros"] = exported.zeros
+    context = exported.context
     texts = {text: sequences(text, context + 1) for text in TEXTS}
     vocabulary = Vocabulary()
     ends, begun = vocabulary.ends, prompts(texts["test"], context, vocabulary.ends)
