@@ -64,11 +64,15 @@ def perplexity_table(report: dict) -> str:
 
 def size_table(report: dict) -> str:
     """Set the models' sizes side by side, and the speed of those that were run."""
-    head = ["model", "MiB", "zeros", "prefill tok/s", "decode tok/s"]
+    speeds = {
+        "prefill tok/s": "prefill_tokens_per_second",
+        "decode tok/s": "decode_tokens_per_second",
+    }
+    head = ["model", "MiB", "zeros", *speeds]
     rows = []
     for name, figures in report["models"].items():
         row = [name, f"{figures['bytes'] / 2**20:,.2f}", f"{figures['zeros']:.1%}"]
-        for key in ("prefill_tokens_per_second", "decode_tokens_per_second"):
+        for key in speeds.values():
             row.append(f"{figures[key]:,.0f}" if key in figures else "-")
         rows.append(row)
     return table(head, rows)
